@@ -1,0 +1,36 @@
+# Two commands are all that a fresh machine needs: `make test` and `make demo`.
+# Both build .venv first, from setup.cfg (lower bounds) and constraints.txt (exact pins).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?= demo
+
+.PHONY: demo test lint types unit clean
+
+demo: $(STAMP)
+	rm -rf $(DEMO)
+	$(BIN)/deocc-bench demo --out $(DEMO)
+
+test: lint types unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy deocc_bench synth benchmark baselines models leaderboard
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2
+
+# torch is installed by itself and pinned: an open range would pull gigabytes of CUDA libraries.
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt setuptools
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

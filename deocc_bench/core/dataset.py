@@ -1,0 +1,269 @@
+"""The dataset folder: where its files are, its records, and a lazy reader. The layout has one owner: this module.
+
+DATASET/dataset.json, README.md, preview.png
+DATASET/annotations/<split>.json           COCO instances
+DATASET/{images,complete,parsing}/<split>/<sample>.png
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.files import read_json
+from deocc_bench.core.masks import RLE
+from deocc_bench.core.registry import unknown
+from deocc_bench.core.types import PlacedOccluder, Sample
+
+SCHEMA_VERSION = 1
+INFO_FILE = "dataset.json"
+_ANNOTATION_KEYS = ("segmentation", "visible_mask", "image_id", "sample_id")
+
+
+def annotation_path(root: str | Path, split: str) -> Path:
+    """Where a split's COCO file lies."""
+    return Path(root) / "annotations" / f"{split}.json"
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One sample as it stands in the annotations: nothing decoded yet.
+
+    Args:
+        root: the dataset folder; split: its split.
+        image: COCO image entry; annotation: COCO annotation entry.
+    """
+
+    root: Path
+    split: str
+    image: Mapping[str, Any]
+    annotation: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.annotation["sample_id"])
+
+    @property
+    def group_id(self) -> str:
+        return str(self.image["group_id"])
+
+    @property
+    def human_id(self) -> str:
+        return str(self.annotation.get("human_id", self.id))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return int(self.image["height"]), int(self.image["width"])
+
+    @property
+    def amodal(self) -> RLE:
+        return self.annotation["segmentation"]
+
+    @property
+    def modal(self) -> RLE:
+        return self.annotation["visible_mask"]
+
+    @property
+    def initial(self) -> RLE | None:
+        return self.annotation.get("initial_mask")
+
+    @property
+    def occlusion_ratio(self) -> float:
+        return float(self.annotation["occlude_rate"])
+
+    @property
+    def occluders(self) -> list[dict[str, Any]]:
+        return list(self.annotation.get("occluders", ()))
+
+    @property
+    def image_path(self) -> Path:
+        return self.root / self.image["file_name"]
+
+    @property
+    def complete_path(self) -> Path | None:
+        return self._optional("complete_file_name")
+
+    @property
+    def parsing_path(self) -> Path | None:
+        return self._optional("parsing_file_name")
+
+    def _optional(self, key: str) -> Path | None:
+        name = self.image.get(key) or self.annotation.get(key)
+        return self.root / name if name else None
+
+    def load(self) -> Sample:
+        """Decode everything. Raises InputError for a missing or broken file, InvariantError for contradictory truth."""
+        complete, parsing, initial = self.complete_path, self.parsing_path, self.initial
+        return Sample(
+            id=self.id,
+            split=self.split,
+            group_id=self.group_id,
+            human_id=self.human_id,
+            variant=int(self.annotation.get("variant", 0)),
+            image=images.read_rgb(self.image_path),
+            complete=images.read_rgb(complete) if complete else None,
+            amodal=masks.decode(self.amodal),
+            modal=masks.decode(self.modal),
+            initial=masks.decode(initial) if initial else None,
+            parsing=images.read_indices(parsing) if parsing else None,
+            occluders=tuple(
+                PlacedOccluder(
+                    id=str(o["id"]),
+                    category=str(o["category"]),
+                    order=int(o["order"]),
+                    mask=masks.decode(o["segmentation"]),
+                    licence=str(o.get("licence", "")),
+                    behind=bool(o.get("behind", False)),
+                )
+                for o in self.occluders
+            ),
+            provenance=dict(self.annotation.get("provenance", {})),
+        )
+
+
+class DatasetReader:
+    """A dataset folder, read lazily: annotations when a split is first asked for, pixels when a sample is.
+
+    Args:
+        path: the folder that holds `dataset.json`.
+
+    Raises:
+        InputError: no dataset there, or one of a newer schema.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.root = Path(path)
+        if not self.root.is_dir():
+            raise InputError(path, "no such dataset folder", "check the path, or make one with `deocc-bench synth`")
+        info_path = self.root / INFO_FILE
+        if not info_path.is_file():
+            raise InputError(
+                path,
+                f"holds no {INFO_FILE}, so it is no finished dataset",
+                "finish it with --resume, or import it with `deocc-bench import`",
+            )
+        self.info: dict[str, Any] = read_json(info_path)
+        version = self.info.get("schema_version") if isinstance(self.info, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                info_path,
+                f"schema version {version!r}, but this deocc-bench reads version {SCHEMA_VERSION}",
+                "use the deocc-bench that wrote it, or make the dataset anew",
+            )
+        self._splits: dict[str, dict[str, SampleRecord]] = {}
+
+    @property
+    def name(self) -> str:
+        return str(self.info["name"])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted sample digests, as stored; `validate` compares it with the pixels."""
+        return str(self.info["fingerprint"])
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(sorted(p.stem for p in (self.root / "annotations").glob("*.json")))
+
+    def ids(self, split: str) -> list[str]:
+        """Sample ids of a split, sorted."""
+        return list(self._load(split))
+
+    def record(self, split: str, sample_id: str) -> SampleRecord:
+        """The record of one sample.
+
+        Raises:
+            InputError: the split has no such sample.
+        """
+        records = self._load(split)
+        if sample_id not in records:
+            raise InputError(annotation_path(self.root, split), f"no sample {sample_id!r}", "check the id")
+        return records[sample_id]
+
+    def records(self, split: str) -> Iterator[SampleRecord]:
+        """All records of a split, sorted by sample id."""
+        yield from self._load(split).values()
+
+    def sample(self, split: str, sample_id: str) -> Sample:
+        """One sample with its pixels."""
+        return self.record(split, sample_id).load()
+
+    def has(self, what: str, split: str) -> bool:
+        """Whether every sample of the split has "complete", "parsing" or "initial"."""
+        if what not in ("complete", "parsing", "initial"):
+            raise UsageError(unknown("part of a sample", what, ("complete", "parsing", "initial")))
+        attribute = "initial" if what == "initial" else f"{what}_path"
+        return all(getattr(r, attribute) is not None for r in self.records(split))
+
+    def _load(self, split: str) -> dict[str, SampleRecord]:
+        if split not in self._splits:
+            if split not in self.splits:
+                raise UsageError(f"{self.root}: {unknown('split', split, self.splits)}")
+            path = annotation_path(self.root, split)
+            self._splits[split] = _parse_split(self.root, split, path, read_json(path))
+        return self._splits[split]
+
+
+def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, SampleRecord]:
+    cure = "make the dataset anew, or mend the file"
+    try:
+        by_id = {image["id"]: image for image in data["images"]}
+        records: dict[str, SampleRecord] = {}
+        for annotation in data["annotations"]:
+            missing = [k for k in _ANNOTATION_KEYS if k not in annotation]
+            if missing:
+                raise InputError(path, f"annotation {annotation.get('id')} lacks {', '.join(missing)}", cure)
+            if annotation["image_id"] not in by_id:
+                raise InputError(path, f"annotation {annotation.get('id')} names an image that is not listed", cure)
+            record = SampleRecord(root, split, by_id[annotation["image_id"]], annotation)
+            if record.id in records:
+                raise InputError(path, f"sample {record.id} is listed twice", cure)
+            records[record.id] = record
+    except (KeyError, TypeError) as error:
+        raise InputError(path, f"not the annotations of a dataset ({error!r})", cure) from error
+    return dict(sorted(records.items()))
+
+
+def sample_digest(
+    sample_id: str,
+    split: str,
+    annotation: Mapping[str, Any],
+    image: np.ndarray,
+    complete: np.ndarray | None,
+    parsing: np.ndarray | None,
+) -> str:
+    """Hex SHA-256 of a sample's content: decoded pixels and runs, so a re-encoded PNG keeps its digest.
+
+    Args:
+        annotation: the COCO annotation; its masks and occluders count, its numbers are derived from them.
+    """
+    h = hashlib.sha256(f"{sample_id}\n{split}\n".encode())
+    for array in (image, complete, parsing):
+        if array is None:
+            h.update(b"-")
+        else:
+            h.update(f"{array.shape}".encode())
+            h.update(np.ascontiguousarray(array).data)
+    for key in ("segmentation", "visible_mask", "invisible_mask", "initial_mask"):
+        rle = annotation.get(key)
+        h.update(f"{key}={rle['size']}{rle['counts']}\n".encode() if rle else b"-")
+    for o in annotation.get("occluders", ()):
+        h.update(f"{o['id']} {o['category']} {o['order']} {o['segmentation']['counts']}\n".encode())
+    return h.hexdigest()
+
+
+def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 over the (sample id, digest) pairs in sorted order."""
+    h = hashlib.sha256()
+    for sample_id, value in sorted(digests):
+        h.update(f"{sample_id} {value}\n".encode())
+    return h.hexdigest()

@@ -1,0 +1,201 @@
+"""Writes a dataset folder: pixels sample by sample, then annotations and `dataset.json`, which makes it a dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import INFO_FILE, SCHEMA_VERSION, annotation_path, fingerprint, sample_digest
+from deocc_bench.core.errors import InvariantError
+from deocc_bench.core.files import atomic_write, dump_json, write_error
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.provenance import versions
+from deocc_bench.core.seeding import hash64
+from deocc_bench.core.types import Sample
+
+# {"image": COCO image, "annotation": COCO annotation, "split": str}: what a shard remembers of a sample.
+Line = dict[str, Any]
+
+_LIP_PALETTE = LIP.palette()
+
+
+def stable_id(sample_id: str) -> int:
+    """A COCO id that depends on the sample alone, so that adding a photo renumbers nothing. 52 bits: exact in JSON."""
+    return hash64("coco-id", sample_id) >> 12
+
+
+def write_sample(root: str | Path, sample: Sample, licence: str = "", extra: Mapping[str, Any] | None = None) -> Line:
+    """Write a sample's pictures below `root` and return its records.
+
+    Args:
+        sample: checked by its own type.
+        licence: of the human's photo.
+        extra: further annotation fields, JSON-able.
+
+    Raises:
+        DeoccError: disk full or folder not writable.
+    """
+    root = Path(root)
+    names: dict[str, str] = {}
+    pictures = {"images": sample.image, "complete": sample.complete, "parsing": sample.parsing}
+    for folder, array in pictures.items():
+        if array is not None:
+            names[folder] = f"{folder}/{sample.split}/{sample.id}.png"
+            images.write_png(root / names[folder], array, _LIP_PALETTE if folder == "parsing" else None)
+    line = describe(sample, licence, names, extra)
+    line["annotation"]["digest"] = sample_digest(
+        sample.id, sample.split, line["annotation"], sample.image, sample.complete, sample.parsing
+    )
+    return line
+
+
+def describe(sample: Sample, licence: str, names: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> Line:
+    """The COCO image and annotation of a sample, without its digest.
+
+    Args:
+        names: file names relative to the dataset, by folder ("images", "complete", "parsing").
+    """
+    height, width = sample.amodal.shape
+    number = stable_id(sample.id)
+    amodal = masks.encode(sample.amodal)
+    annotation: dict[str, Any] = {
+        "id": number,
+        "image_id": number,
+        "category_id": 1,
+        "iscrowd": 0,
+        "sample_id": sample.id,
+        "human_id": sample.human_id,
+        "variant": sample.variant,
+        "segmentation": amodal,
+        "bbox": masks.bbox(amodal),
+        "area": masks.area(amodal),
+        "visible_mask": masks.encode(sample.modal),
+        "invisible_mask": masks.encode(sample.invisible),
+        "occlude_rate": sample.occlusion_ratio,
+        "occluders": [
+            {
+                "id": o.id,
+                "category": o.category,
+                "order": o.order,
+                "behind": o.behind,
+                "licence": o.licence,
+                "segmentation": masks.encode(o.mask),
+            }
+            for o in sample.occluders
+        ],
+        "provenance": dict(sample.provenance),
+        **(extra or {}),
+    }
+    if sample.initial is not None:
+        annotation["initial_mask"] = masks.encode(sample.initial)
+        annotation["initial_iou"] = masks.mask_iou(sample.initial, sample.modal)
+    image: dict[str, Any] = {
+        "id": number,
+        "file_name": names["images"],
+        "height": height,
+        "width": width,
+        "group_id": sample.group_id,
+        "licence": licence,
+    }
+    for folder in ("complete", "parsing"):
+        if folder in names:
+            image[f"{folder}_file_name"] = names[folder]
+    return {"image": image, "annotation": annotation, "split": sample.split}
+
+
+def write_annotations(
+    root: str | Path, split: str, lines: Callable[[], Iterable[Line]], info: Mapping[str, Any]
+) -> None:
+    """Write one split's COCO file, one record a line, in constant memory.
+
+    Args:
+        lines: gives the split's lines in sorted order, anew at each call: they are read once for the images and once
+            for the annotations.
+        info: goes into the file's `info`.
+
+    Raises:
+        InvariantError: two images under one COCO id.
+        DeoccError: disk full or folder not writable.
+    """
+    path = annotation_path(root, split)
+    temporary = path.with_name(f".tmp-{path.name}")
+    seen: set[int] = set()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as f:
+            f.write(f'{{"info": {_compact(info)},\n"licenses": [],\n"categories": [{{"id": 1, "name": "person"}}],\n')
+            f.write('"images": [')
+            separator = "\n"
+            for line in lines():
+                if line["image"]["id"] in seen:
+                    continue
+                seen.add(line["image"]["id"])
+                f.write(separator + _compact(line["image"]))
+                separator = ",\n"
+            f.write('\n],\n"annotations": [')
+            separator, numbers = "\n", set[int]()
+            for line in lines():
+                number = line["annotation"]["id"]
+                if number in numbers or line["annotation"]["image_id"] not in seen:
+                    raise InvariantError(f"{path}: two annotations under id {number}, or one without its image")
+                numbers.add(number)
+                f.write(separator + _compact(line["annotation"]))
+                separator = ",\n"
+            f.write("\n]}\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise write_error(path, error) from error
+
+
+def finish(
+    root: str | Path,
+    name: str,
+    lines: Mapping[str, Callable[[], Iterable[Line]]],
+    info: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write all annotations, then `dataset.json`; returns its content.
+
+    Args:
+        lines: per split, a function that gives its lines in sorted order.
+        info: further fields: the spec, the seed, sources, statistics.
+    """
+    digests: list[tuple[str, str]] = []
+    counts: dict[str, dict[str, int]] = {}
+    licences: Counter[str] = Counter()
+    for split in sorted(lines):
+        groups: set[str] = set()
+        humans: set[str] = set()
+        n = 0
+        for line in lines[split]():
+            n += 1
+            groups.add(line["image"]["group_id"])
+            humans.add(line["annotation"]["human_id"])
+            digests.append((line["annotation"]["sample_id"], line["annotation"]["digest"]))
+            licences[line["image"]["licence"]] += 1
+            licences.update(o["licence"] for o in line["annotation"]["occluders"])
+        counts[split] = {"samples": n, "humans": len(humans), "groups": len(groups)}
+    # Folders are told apart by what they hold, not by when or where they were made: no date, host or absolute path.
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "fingerprint": fingerprint(digests),
+        "counts": counts,
+        "splits": sorted(lines),
+        "licences": dict(sorted(licences.items())),
+        "versions": versions(),
+        **info,
+    }
+    for split in sorted(lines):
+        write_annotations(root, split, lines[split], {"description": name, "split": split})
+    atomic_write(Path(root) / INFO_FILE, dump_json(content))
+    return content
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,44 @@
+"""What a user sees when something is wrong: one line that says what, where, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DeoccError(Exception):
+    """A failure the user can act on. The command line prints its message alone and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class InputError(DeoccError):
+    """Bad input: a file, folder or value the user gave.
+
+    Args:
+        where: the file, folder, option or value.
+        problem: what is wrong with it.
+        cure: what to do about it.
+    """
+
+    def __init__(self, where: str | Path, problem: str, cure: str) -> None:
+        self.where, self.problem, self.cure = str(where), problem, cure
+        super().__init__(self.where, problem, cure)
+
+    def __str__(self) -> str:
+        return one_line(f"{self.where}: {self.problem}; {self.cure}")
+
+
+class InvariantError(DeoccError):
+    """A value that breaks an invariant of its type, e.g. a modal mask that leaves the amodal one."""
+
+
+class UsageError(DeoccError):
+    """Wrong usage of the command line or the API: an unknown name, a contradiction between options."""
+
+    exit_code = 2
+
+
+def one_line(text: object, limit: int = 500) -> str:
+    """`text` on one line of at most `limit` characters, control characters escaped: safe to print on a terminal."""
+    flat = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in str(text))
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

@@ -1,0 +1,87 @@
+"""Files that are whole or absent: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core.errors import DeoccError, InputError
+
+_TMP_PREFIX = ".tmp-"
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Write `data` (text as UTF-8) to `path` so that a killed run leaves the old file or the new one, never a part.
+
+    Raises:
+        DeoccError: the disk is full or the folder can't be written; names the file and the cure.
+    """
+    path = Path(path)
+    raw = data.encode() if isinstance(data, str) else data
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=_TMP_PREFIX, dir=path.parent)
+        with os.fdopen(handle, "wb") as f:
+            f.write(raw)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise write_error(path, error) from error
+
+
+def write_error(path: str | Path, error: OSError) -> DeoccError:
+    """The one-line error for a failed write, with its cure."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DeoccError(f"{path}: no space left on the device; free some, then go on with --resume")
+    return DeoccError(f"{path}: can't be written ({error.strerror or error}); choose a folder you may write to")
+
+
+def sweep_temporary(folder: str | Path) -> int:
+    """Remove what a killed run left half-written below `folder`; returns how many files."""
+    leftovers = [p for p in Path(folder).rglob(f"{_TMP_PREFIX}*") if p.is_file()]
+    for p in leftovers:
+        p.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def dump_json(value: Any, indent: int | None = 1) -> str:
+    """JSON text with sorted keys and a final newline: the same text for the same value. NaN is refused."""
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: str | Path) -> Any:
+    """The parsed JSON file.
+
+    Raises:
+        InputError: missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"can't be read ({error})", "check the path and its permissions") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            path, f"not valid JSON (line {error.lineno}, {error.msg})", "write it anew or mend that line"
+        ) from error
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,123 @@
+"""Binary masks and their run-length form. The only caller of pycocotools' mask API.
+
+In memory a mask is bool H x W; on disk it is COCO's compressed RLE, `{"size": [h, w], "counts": str}`, column-major.
+Areas, boxes, unions and IoU are computed on the runs, without decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as _coco
+
+from deocc_bench.core.errors import DeoccError
+
+RLE = dict[str, Any]
+
+
+def encode(mask: np.ndarray) -> RLE:
+    """The RLE of a bool (or 0/1 uint8) H x W mask; `counts` is text, ready for JSON."""
+    if mask.ndim != 2:
+        raise ValueError(f"a mask is H x W, got shape {mask.shape}")
+    rle = _coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
+
+
+def decode(rle: RLE) -> np.ndarray:
+    """The bool H x W mask of an RLE (compressed, or COCO's uncompressed list of counts)."""
+    return np.ascontiguousarray(_coco.decode(_native(rle))).astype(bool)
+
+
+def area(rle: RLE) -> int:
+    """Number of pixels."""
+    return int(_coco.area(_native(rle)))
+
+
+def bbox(rle: RLE) -> list[float]:
+    """Tight box [x, y, width, height], COCO's order; zeros for an empty mask."""
+    return [float(v) for v in _coco.toBbox(_native(rle))]
+
+
+def union(rles: Sequence[RLE]) -> RLE:
+    """The union of one or more masks of one size."""
+    return _merge(rles, intersect=False)
+
+
+def intersection(rles: Sequence[RLE]) -> RLE:
+    """The intersection of one or more masks of one size."""
+    return _merge(rles, intersect=True)
+
+
+def iou(a: RLE, b: RLE) -> float | None:
+    """Intersection over union on the runs; None when both are empty.
+
+    Raises:
+        DeoccError: the sizes differ (pycocotools itself would return -1).
+    """
+    _same_size((a, b))
+    area_a, area_b = area(a), area(b)
+    if area_a + area_b == 0:
+        return None
+    common = area(intersection((a, b)))
+    return common / (area_a + area_b - common)
+
+
+def mask_iou(a: np.ndarray, b: np.ndarray) -> float | None:
+    """`iou` of two bool masks."""
+    if a.shape != b.shape:
+        raise DeoccError(f"masks of one size are compared, got {a.shape} and {b.shape}")
+    total = int(np.count_nonzero(a | b))
+    return int(np.count_nonzero(a & b)) / total if total else None
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> RLE:
+    """The union of flat polygons [x, y, x, y, ...], rasterised as COCO does."""
+    rle = _coco.merge(_coco.frPyObjects([list(p) for p in polygons], height, width))
+    return {"size": [height, width], "counts": rle["counts"].decode()}
+
+
+def from_coco(segmentation: Any, height: int, width: int) -> RLE:
+    """The RLE of any COCO `segmentation`: polygons, compressed or uncompressed RLE.
+
+    Raises:
+        DeoccError: something else, or a size that is not the image's.
+    """
+    if isinstance(segmentation, dict) and "counts" in segmentation:
+        if list(segmentation.get("size", ())) != [height, width]:
+            raise DeoccError(f"an RLE of size {segmentation.get('size')} in an image of {[height, width]}")
+        rle = _native(segmentation)
+        return {"size": [height, width], "counts": rle["counts"].decode()}
+    if isinstance(segmentation, list):
+        polygons = segmentation if segmentation and isinstance(segmentation[0], list | tuple) else [segmentation]
+        polygons = [p for p in polygons if len(p) >= 6]
+        if polygons:
+            return from_polygons(polygons, height, width)
+    raise DeoccError("a segmentation is a list of polygons (three points or more) or an RLE")
+
+
+def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """(x0, y0, x1, y1), end exclusive, of a bool H x W mask; None for an empty one."""
+    x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return (x, y, x + w, y + h) if w and h else None
+
+
+def _merge(rles: Sequence[RLE], intersect: bool) -> RLE:
+    _same_size(rles)
+    rle = _coco.merge([_native(r) for r in rles], intersect=intersect)
+    return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
+
+
+def _same_size(rles: Sequence[RLE]) -> None:
+    sizes = {tuple(r["size"]) for r in rles}
+    if len(sizes) != 1:
+        raise DeoccError(f"masks of one size are combined, got sizes {sorted(sizes)}")
+
+
+def _native(rle: RLE) -> RLE:
+    counts = rle["counts"]
+    if isinstance(counts, list):
+        return _coco.frPyObjects(rle, *rle["size"])
+    return {"size": rle["size"], "counts": counts.encode() if isinstance(counts, str) else counts}
