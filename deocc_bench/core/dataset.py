@@ -123,6 +123,7 @@ class SampleRecord:
                     mask=masks.decode(o["segmentation"]),
                     licence=str(o.get("licence", "")),
                     behind=bool(o.get("behind", False)),
+                    group_id=str(o.get("group_id", "")),
                 )
                 for o in self.occluders
             ),

@@ -80,6 +80,7 @@ def describe(sample: Sample, licence: str, names: Mapping[str, str], extra: Mapp
         "occluders": [
             {
                 "id": o.id,
+                "group_id": o.group_id,
                 "category": o.category,
                 "order": o.order,
                 "behind": o.behind,

@@ -78,6 +78,7 @@ class PlacedOccluder:
     """An occluder in a sample: what is seen of it.
 
     Args:
+        group_id: the photo it was cut from; one group is never in two splits.
         order: 1 is nearest to the viewer.
         mask: bool H x W, its visible part (composed alpha of at least 0.5).
         behind: it stands behind the person and hides nothing of them.
@@ -89,6 +90,7 @@ class PlacedOccluder:
     mask: np.ndarray
     licence: str
     behind: bool = False
+    group_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,198 @@
+"""The result record: one run = one JSON, `result.json`, with the per-sample table `samples.csv` beside it.
+
+The benchmark writes records, the leaderboard reads them; the schema and its checks have one owner, this module.
+
+| field | content |
+|---|---|
+| `schema_version` | 1 |
+| `method` | `name`, `spec` (as typed), `source`, `version`, `parameters` (count or null), `options`, `code_digest`, `needs`, `truth_given` (truths it was shown beyond the task), `draws` (of a random method), `row` ("single", "mean", "best-of-k" or "vote") |
+| `dataset` | `name`, `fingerprint`, `split`, `n`, `samples_digest` (ids and content of the scored samples) |
+| `task` | "mask", "content" or "joint" |
+| `protocol` | `initial_mask`, `convention`, `fit_dataset`, `fit_split` |
+| `metrics` | id -> `value`, `ci95`, `n`, `n_defined`, `unit`, `higher_is_better`, `definition`, maybe `reason` |
+| `breakdowns` | kind -> bin -> metrics |
+| `timing` | seconds by part, per sample, shares |
+| `environment`, `seed`, `command`, `date`, `version`, `notes` | where it comes from; `version` is deocc-bench's |
+| `predictions_digest`, `table_digest` | SHA-256 of the decoded predictions, and of the bytes of `samples.csv` |
+| `digest` | SHA-256 of all the above: a record that was edited by hand no longer matches |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.files import atomic_write, dump_json, read_json, sha256_file
+
+SCHEMA_VERSION = 1
+RESULT_FILE = "result.json"
+SAMPLES_FILE = "samples.csv"
+PREDICTIONS_FOLDER = "predictions"
+TASKS = ("mask", "content", "joint")
+
+_REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "schema_version": int,
+    "method": dict,
+    "dataset": dict,
+    "task": str,
+    "protocol": dict,
+    "metrics": dict,
+    "breakdowns": dict,
+    "timing": dict,
+    "environment": dict,
+    "seed": int,
+    "command": str,
+    "date": str,
+    "version": str,
+    "notes": list,
+    "predictions_digest": (str, type(None)),
+    "table_digest": (str, type(None)),
+    "digest": str,
+}
+_REQUIRED_IN = {"method": ("name",), "dataset": ("name", "fingerprint", "split", "n", "samples_digest")}
+_METRIC_FIELDS = ("value", "ci95", "n", "n_defined", "unit", "higher_is_better", "definition")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run of one method on one split; the fields are those of the module's table.
+
+    Args:
+        path: the file it was read from; None for one that is not written yet.
+        problems: what `read_result` found wrong with it; a record with problems was changed after the run.
+    """
+
+    method: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    task: str
+    protocol: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+    breakdowns: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
+    timing: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    seed: int
+    command: str
+    date: str
+    version: str
+    predictions_digest: str | None = None
+    table_digest: str | None = None
+    notes: tuple[str, ...] = ()
+    path: Path | None = field(default=None, compare=False)
+    problems: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def tampered(self) -> bool:
+        """Whether the record or its table differ from what the run wrote."""
+        return bool(self.problems)
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What must be equal for two records to stand in one table: fingerprint, split, samples, task."""
+        d = self.dataset
+        return str(d["fingerprint"]), str(d["split"]), str(d["samples_digest"]), self.task
+
+    def value(self, metric: str) -> float | None:
+        """The value of a metric; None where it is not defined or not reported."""
+        return self.metrics.get(metric, {}).get("value")
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON content, `digest` included. NaN and infinities become null."""
+        content = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("path", "problems")}
+        content["schema_version"] = SCHEMA_VERSION
+        content["digest"] = record_digest(content)
+        return content
+
+
+def record_digest(content: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a record's content without its `digest`."""
+    bare = {k: v for k, v in content.items() if k != "digest"}
+    return hashlib.sha256(dump_json(bare, indent=None).encode()).hexdigest()
+
+
+def write_result(folder: str | Path, result: RunResult) -> Path:
+    """Write `folder/result.json` in one piece; returns its path."""
+    path = Path(folder) / RESULT_FILE
+    atomic_write(path, dump_json(result.to_json()))
+    return path
+
+
+def read_result(path: str | Path) -> RunResult:
+    """Read a record and verify it.
+
+    Args:
+        path: a run's folder or its `result.json`.
+
+    Returns:
+        The record; `problems` says where it, or the table beside it, no longer is what the run wrote.
+
+    Raises:
+        InputError: no record there, one of a newer schema, or one that lacks fields.
+    """
+    path = Path(path)
+    path = path / RESULT_FILE if path.is_dir() else path
+    content = read_json(path)
+    _check_schema(path, content)
+    problems = []
+    try:
+        if record_digest(content) != content["digest"]:
+            problems.append("the record was changed after the run (its digest does not match)")
+    except ValueError:
+        problems.append("the record holds NaN or infinity, which no run writes")
+    table = path.with_name(SAMPLES_FILE)
+    if content["table_digest"] is not None and table.is_file() and sha256_file(table) != content["table_digest"]:
+        problems.append(f"{SAMPLES_FILE} was changed after the run (its digest does not match)")
+    known = {f.name for f in fields(RunResult)}
+    values = {k: v for k, v in content.items() if k in known}
+    values["notes"] = tuple(values["notes"])
+    return RunResult(**{**values, "path": path, "problems": tuple(problems)})
+
+
+def _check_schema(path: Path, content: Any) -> None:
+    cure = "give the folder of a finished run (`deocc-bench evaluate`)"
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise InputError(path, "not a result record: it has no schema_version", cure)
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            path, f"a record of schema {version}, but this deocc-bench reads up to {SCHEMA_VERSION}", "update deocc-bench"
+        )
+    for name, kind in _REQUIRED.items():
+        if name not in content:
+            raise InputError(path, f"the record has no {name!r}", cure)
+        if not isinstance(content[name], kind):
+            raise InputError(path, f"{name!r} is a {type(content[name]).__name__}", cure)
+    for name, keys in _REQUIRED_IN.items():
+        missing = [k for k in keys if k not in content[name]]
+        if missing:
+            raise InputError(path, f"{name!r} lacks {', '.join(missing)}", cure)
+    if content["task"] not in TASKS:
+        raise InputError(path, f"unknown task {content['task']!r}", cure)
+    for name, metric in content["metrics"].items():
+        _check_metric(path, name, metric, cure)
+
+
+def _check_metric(path: Path, name: str, metric: Any, cure: str) -> None:
+    missing = [k for k in _METRIC_FIELDS if not isinstance(metric, dict) or k not in metric]
+    if missing:
+        raise InputError(path, f"metric {name!r} lacks {', '.join(missing)}", cure)
+    numbers = [metric["value"], *(metric["ci95"] if isinstance(metric["ci95"], list) else [])]
+    if any(isinstance(v, bool) or not isinstance(v, int | float | None) for v in numbers):
+        raise InputError(path, f"metric {name!r} holds something that is no number", cure)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco
+
+from deocc_bench.core import masks
+from deocc_bench.core.errors import DeoccError
+
+shapes = st.tuples(st.integers(1, 17), st.integers(1, 17))
+one_mask = shapes.flatmap(lambda s: arrays(bool, s))
+two_masks = shapes.flatmap(lambda s: st.tuples(arrays(bool, s), arrays(bool, s)))
+
+
+@given(one_mask)
+def test_round_trip_is_exact(mask: np.ndarray) -> None:
+    rle = masks.encode(mask)
+    assert np.array_equal(masks.decode(rle), mask)
+    assert masks.encode(masks.decode(rle)) == rle
+    assert isinstance(rle["counts"], str)
+
+
+@given(one_mask)
+def test_area_and_box_are_those_of_the_pixels(mask: np.ndarray) -> None:
+    rle = masks.encode(mask)
+    assert masks.area(rle) == mask.sum()
+    box = masks.tight_box(mask)
+    if mask.any():
+        ys, xs = np.nonzero(mask)
+        assert box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+        assert masks.bbox(rle) == [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+    else:
+        assert box is None
+        assert masks.bbox(rle) == [0, 0, 0, 0]
+
+
+@given(two_masks)
+def test_iou_union_and_intersection_agree_with_pixels(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = pair
+    ra, rb = masks.encode(a), masks.encode(b)
+    assert np.array_equal(masks.decode(masks.union([ra, rb])), a | b)
+    assert np.array_equal(masks.decode(masks.intersection([ra, rb])), a & b)
+    expected = (a & b).sum() / (a | b).sum() if (a | b).any() else None
+    assert masks.iou(ra, rb) == expected == masks.iou(rb, ra) == masks.mask_iou(a, b)
+
+
+def test_iou_agrees_with_pycocotools() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.random((2, 40, 30)) > 0.5
+    ra, rb = masks.encode(a), masks.encode(b)
+    assert masks.iou(ra, rb) == pytest.approx(float(coco.iou([ra], [rb], [0])[0, 0]), abs=1e-12)
+
+
+def test_sizes_that_differ_are_refused() -> None:
+    a, b = masks.encode(np.ones((3, 4), bool)), masks.encode(np.ones((4, 3), bool))
+    for combine in (masks.iou, lambda x, y: masks.union([x, y])):
+        with pytest.raises(DeoccError, match="one size"):
+            combine(a, b)
+
+
+def test_known_runs() -> None:
+    # Column-major: two columns of two; the lower left pixel is the second in the run.
+    rle = masks.encode(np.array([[0, 1], [1, 0]], bool))
+    assert masks.from_coco({"size": [2, 2], "counts": [1, 2, 1]}, 2, 2) == rle
+
+
+@settings(max_examples=20)
+@given(st.integers(4, 30), st.integers(4, 30))
+def test_polygons_are_rasterised_as_coco_does(height: int, width: int) -> None:
+    polygon = [1.0, 1.0, width - 1.0, 1.0, width - 1.0, height - 1.0, 1.0, height - 1.0]
+    expected = coco.decode(coco.merge(coco.frPyObjects([polygon], height, width))).astype(bool)
+    assert np.array_equal(masks.decode(masks.from_coco([polygon], height, width)), expected)
+    assert masks.from_coco(polygon, height, width) == masks.from_coco([polygon], height, width)
+
+
+@pytest.mark.parametrize("bad", [[], [[1, 2, 3, 4]], "x", {"size": [2, 2]}, {"size": [9, 9], "counts": [81]}])
+def test_bad_segmentations_are_refused(bad: object) -> None:
+    with pytest.raises(DeoccError):
+        masks.from_coco(bad, 2, 2)

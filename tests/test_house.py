@@ -1,0 +1,116 @@
+"""The house rules: who imports whom, what stays out of start-up, what the wheel holds."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+import zipfile
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("synth", "benchmark", "baselines", "models", "leaderboard")
+MAY_IMPORT = {
+    "core": {"core"},
+    "synth": {"core", "synth"},
+    "models": {"core", "models"},
+    "leaderboard": {"core", "leaderboard"},
+    "baselines": {"core", "models", "baselines"},
+    "benchmark": {"core", "benchmark"},
+}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / ("deocc_bench/core" if room == "core" else room)).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "deocc_bench" else {module}
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_rooms_import_only_whom_they_may(room: str) -> None:
+    files = modules(room)
+    assert files
+    for path in files:
+        for name in imports(path):
+            if name.startswith("deocc_bench.") and name != "deocc_bench.__version__":
+                assert name.split(".")[1] in MAY_IMPORT[room], f"{path.relative_to(ROOT)} imports {name}"
+            assert name.split(".")[0] not in ROOMS, f"{path}: imports {name} without deocc_bench"
+
+
+@pytest.mark.parametrize("room", ["core", "synth", "benchmark", "leaderboard"])
+def test_torch_is_not_imported_at_module_level(room: str) -> None:
+    for path in modules(room):
+        for node in ast.parse(path.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not any(n.split(".")[0] == "torch" for n in names), path
+
+
+def test_setup_cfg_lists_every_package() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = {"deocc_bench", "deocc_bench.core"}
+    for room in ROOMS:
+        for init in (ROOT / room).rglob("__init__.py"):
+            found.add("deocc_bench." + ".".join(init.parent.relative_to(ROOT).parts))
+    assert listed == found
+
+
+def test_wheel_holds_what_the_folders_hold(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path / "dist"), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as z:
+        inside = {n for n in z.namelist() if n.endswith(".py")}
+        z.extractall(tmp_path / "site")
+    expected = {f"deocc_bench/{p.relative_to(ROOT / 'deocc_bench')}" for p in (ROOT / "deocc_bench").rglob("*.py")}
+    for room in ROOMS:
+        expected |= {f"deocc_bench/{p.relative_to(ROOT)}" for p in (ROOT / room).rglob("*.py")}
+    assert inside == expected
+    # Installed elsewhere, it runs without the checkout.
+    code = "import deocc_bench.synth.spec as m; print(m.__file__)"
+    out = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
+    )
+    assert str(tmp_path) in out.stdout
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        out = subprocess.run([sys.executable, "-m", "deocc_bench.cli", "--help"], capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+        assert out.returncode == 0
+    assert "synth" in out.stdout
+    assert min(times) < 0.3, times
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    code = "import sys, deocc_bench.cli; print([m for m in ('torch','cv2','numpy','pandas') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
