@@ -1,0 +1,177 @@
+"""CIHP (Crowd Instance-level Human Parsing): several people a photo, 20 classes, of which 10 is torso-skin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from deocc_bench.core import images
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.labels import CIHP, IGNORE, convert
+from deocc_bench.core.types import Human
+from deocc_bench.synth.humans.base import (
+    HumanInfo,
+    PhotoFolder,
+    check_size,
+    empty_label,
+    info_from_mask,
+    without_ignored,
+)
+from deocc_bench.synth.humans.layout import Layout
+
+_CLASSES = CIHP.size
+_CATEGORIES, _HUMANS = "Category_ids", "Human_ids"
+# Share of a person's height along which another person may border on them.
+_CONTACT = 0.05
+
+
+class CihpSource(PhotoFolder):
+    """`Images` with `Instance_ids`, whose value is (human - 1) * 20 + category; ids are `cihp-<photo>-<human>`.
+
+    Without `Instance_ids`, `Category_ids` and `Human_ids` together. Re-packed: `images` with `labels`; plain
+    categories there can't tell people apart, so such a photo is one human, and flagged when it looks like several.
+    Other people in the photo are scenery. A photo whose label is bad or empty is listed as human 0, for `peek` to say.
+    """
+
+    kind = "cihp"
+    title = "CIHP (Crowd Instance-level Human Parsing)"
+    licence = "CIHP: research only; see the home page"
+    home = "http://sysu-hcp.net/lip/"
+    layouts = tuple(
+        Layout(photos, labels, ("*_id.txt", "list/*.txt", "lists/*.txt"))
+        for photos, labels in (
+            ("Images", "Instance_ids"),
+            ("Images", _CATEGORIES),
+            ("images", "instances"),
+            ("images", "labels"),
+        )
+    )
+    _ids: list[str] | None = None
+
+    def ids(self) -> list[str]:
+        """All people, sorted. Reads every label once, at the first call."""
+        if self._ids is None:
+            self._ids = sorted(f"cihp-{s}-{n}" for s in self._place for n in self._people(s))
+        return list(self._ids)
+
+    def group_of(self, human_id: str) -> str:
+        """The photo."""
+        return human_id.rpartition("-")[0]
+
+    def peek(self, human_id: str) -> HumanInfo:
+        """See `HumanSource.peek`."""
+        photo, label, number = self._find(human_id)
+        people, categories = split_instances(self._read_checked(photo, label))
+        mask = people == number if number else np.zeros(people.shape, dtype=bool)
+        info = info_from_mask(human_id, self.group_of(human_id), mask)
+        if info.box is None:
+            return info
+        x0, y0, x1, y1 = info.box
+        window = np.s_[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]
+        grown = cv2.dilate(mask[window].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        contact = int(np.count_nonzero(grown & (people[window] > 0) & ~mask[window]))
+        several = people.max() == 1 and self._plain(label) and _faces(categories) > 1
+        return info_from_mask(
+            human_id,
+            self.group_of(human_id),
+            mask,
+            touches_person=contact > _CONTACT * info.height,
+            defects=("several people that the label does not tell apart",) if several else (),
+        )
+
+    def load(self, human_id: str) -> Human:
+        """See `HumanSource.load`."""
+        photo, label, number = self._find(human_id)
+        people, categories = split_instances(self._read_checked(photo, label))
+        own = np.where(people == number, categories, np.uint8(0))
+        if not number or not own.any():
+            raise empty_label(label)
+        parsing = without_ignored(convert(own, CIHP, where=label).labels)
+        return Human(
+            human_id,
+            self.group_of(human_id),
+            images.read_rgb(photo),
+            parsing > 0,
+            parsing,
+            self.licence,
+            self.kind,
+        )
+
+    def _find(self, human_id: str) -> tuple[Path, Path, int]:
+        stem, _, number = human_id.removeprefix("cihp-").rpartition("-")
+        return (*self._files_of_stem(stem), int(number))
+
+    def _people(self, stem: str) -> list[int]:
+        """Numbers of the people in a photo; [0] where there is none, or nothing that can be read."""
+        try:
+            _, label = self._files_of_stem(stem)
+            people, _ = split_instances(self._read(label))
+        except InputError:
+            # Not swallowed: `peek` of human 0 meets the same error and raises it.
+            return [0]
+        return [int(n) for n in np.flatnonzero(np.bincount(people.ravel())) if n] or [0]
+
+    def _plain(self, label: Path) -> bool:
+        return label.parent.name == "labels" or (
+            label.parent.name == _CATEGORIES and not (label.parents[1] / _HUMANS).is_dir()
+        )
+
+    def _read(self, label: Path) -> np.ndarray:
+        """int32 H x W of instance values."""
+        values = read_wide_indices(label)
+        if label.parent.name != _CATEGORIES:
+            return values
+        CIHP.check(values.astype(np.uint8), label)
+        if self._plain(label):
+            return values
+        path = label.parents[1] / _HUMANS / label.name
+        humans = read_wide_indices(path)
+        check_size(path, humans, label, (values.shape[0], values.shape[1]))
+        known = (values > 0) & (values != IGNORE) & (humans > 0) & (humans != IGNORE)
+        return np.where(known, (humans - 1) * _CLASSES + values, 0)
+
+
+def read_wide_indices(path: Path) -> np.ndarray:
+    """int32 H x W: the values of a palette, 8-bit or 16-bit grey PNG. 13 people or more need 16 bits.
+
+    Raises:
+        InputError: missing, broken, or a colour image.
+    """
+    images.check_complete(path)
+    images.image_size(path)
+    with Image.open(path) as im:
+        if im.mode not in ("I;16", "I;16B", "I"):
+            return images.read_indices(path).astype(np.int32)
+        try:
+            return np.asarray(im).astype(np.int32)
+        except (OSError, SyntaxError) as error:
+            raise InputError(path, f"not an image that can be decoded ({error})", "replace the file") from error
+
+
+def split_instances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(people int32, categories uint8), H x W each, from instance values; people count from 1, 0 is nobody.
+
+    A value without a category (a multiple of 20) is nobody's. 255 is "don't know", unless other values of the 13th
+    person (241 to 259) are there too.
+    """
+    categories = values % _CLASSES
+    nobody = categories == 0
+    if not np.any((values > 240) & (values != IGNORE) & (values < 260)):
+        nobody |= values == IGNORE
+    people = np.where(nobody, 0, values // _CLASSES + 1)
+    return people, np.where(nobody, 0, categories).astype(np.uint8)
+
+
+def _faces(categories: np.ndarray) -> int:
+    """How many faces or heads of hair stand apart, the specks left out."""
+    best = 0
+    for name in ("face", "hair"):
+        part = (categories == CIHP.index(name)).astype(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(part)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        if areas.size:
+            best = max(best, int(np.count_nonzero(areas > 0.2 * areas.max())))
+    return best
