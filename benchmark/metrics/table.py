@@ -1,0 +1,125 @@
+"""The per-sample table: one row a sample, sorted by id, the same to the last bit after a trip through `samples.csv`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.files import atomic_write
+
+TEXT_COLUMNS = ("id", "group", "occluder_categories")
+REQUIRED_COLUMNS = ("id", "group")
+# Separates the categories of one sample; a category name that holds it would be cut in two.
+CATEGORY_SEPARATOR = "|"
+
+
+def identity_row(sample_id: str, group: str, occluder_categories: Iterable[str] = ()) -> dict[str, Any]:
+    """The columns that say which sample a row is, and what the breakdowns sort it by.
+
+    Args:
+        sample_id: unique in the table.
+        group: group id of the source human; the bootstrap resamples these.
+        occluder_categories: category of each placed occluder, repeats included.
+    """
+    categories = [c.replace(CATEGORY_SEPARATOR, "/") for c in occluder_categories]
+    return {
+        "id": sample_id,
+        "group": group,
+        "occluder_categories": CATEGORY_SEPARATOR.join(sorted(set(categories))),
+        "occluders": len(categories),
+    }
+
+
+def to_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows (dicts; None for what is not defined) as a table sorted by id, its columns sorted after the text columns.
+
+    Whole-number columns are `Int64` (nullable), the others float64 with NaN; text columns are str.
+
+    Raises:
+        InputError: a row without id or group, or an id that comes twice.
+    """
+    return _normalise(pd.DataFrame([dict(r) for r in rows], dtype=object), "samples")
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write `samples.csv` in one piece. Floats are written in their shortest exact form, undefined values empty."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    atomic_write(path, buffer.getvalue())
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read what `write_table` wrote, equal to the last bit.
+
+    Raises:
+        InputError: missing, not a table, or without the id columns.
+    """
+    path = Path(path)
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "give the folder of a run, which holds samples.csv") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(path, f"not a table ({error})", "re-score the run to write it anew") from error
+    return _normalise(raw, str(path))
+
+
+def column(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Column `name` as float64 (N,), NaN where undefined; all NaN where the table has no such column."""
+    if name not in table.columns:
+        return np.full(len(table), np.nan)
+    return np.asarray(table[name].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _normalise(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    for name in REQUIRED_COLUMNS:
+        if name not in frame.columns:
+            raise InputError(where, f"no column '{name}'", "each row needs " + " and ".join(REQUIRED_COLUMNS))
+    columns = {name: _typed(frame[name], name, where) for name in frame.columns}
+    ordered = [n for n in TEXT_COLUMNS if n in columns] + sorted(n for n in columns if n not in TEXT_COLUMNS)
+    table = pd.DataFrame({n: columns[n] for n in ordered}).sort_values("id", kind="stable", ignore_index=True)
+    twice = table["id"][table["id"].duplicated()]
+    if len(twice):
+        raise InputError(where, f"sample '{twice.iloc[0]}' comes twice", "keep one row a sample")
+    return table
+
+
+def _typed(values: pd.Series, name: str, where: str) -> pd.Series:
+    if name in TEXT_COLUMNS:
+        if values.isna().any():
+            raise InputError(where, f"column '{name}' has empty cells", "each row needs one")
+        return values.astype(str).astype(object)
+    cells = values.to_numpy(dtype=object).tolist()
+    kinds = {type(c) for c in cells}
+    try:
+        if str in kinds:
+            return _parsed(cells)
+        if kinds <= {int}:
+            return _integers(cells, np.zeros(len(cells), dtype=bool))
+        missing = np.array([c is None or c is pd.NA or c != c for c in cells], dtype=bool)
+        if all(m or isinstance(c, (int, np.integer, np.bool_)) for c, m in zip(cells, missing, strict=True)):
+            return _integers([0 if m else int(c) for c, m in zip(cells, missing, strict=True)], missing)
+        return pd.Series([np.nan if m else float(c) for c, m in zip(cells, missing, strict=True)], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            where, f"column '{name}' holds something that is no number ({error})", "re-score the run"
+        ) from error
+
+
+def _parsed(cells: list[Any]) -> pd.Series:
+    # Whole numbers are written without a point, floats always with one (or an exponent): the text tells the type.
+    texts = [str(c) for c in cells]
+    missing = np.array([t == "" for t in texts], dtype=bool)
+    if all(t.lstrip("-").isdigit() for t in texts if t):
+        return _integers([int(t or 0) for t in texts], missing)
+    return pd.Series([float(t) if t else np.nan for t in texts], dtype=np.float64)
+
+
+def _integers(values: list[int], missing: np.ndarray) -> pd.Series:
+    return pd.Series(pd.arrays.IntegerArray(np.array(values, dtype=np.int64), missing))
