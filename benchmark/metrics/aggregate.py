@@ -9,9 +9,9 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from deocc_bench.benchmark import statistics as stats
 from deocc_bench.benchmark.metrics.spec import MetricSpec, get_spec, specs_for
 from deocc_bench.benchmark.metrics.terms import Terms
+from deocc_bench.core import statistics as stats
 from deocc_bench.core.errors import DeoccError
 
 

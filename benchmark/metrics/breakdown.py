@@ -8,7 +8,7 @@ import pandas as pd
 from deocc_bench.benchmark.metrics.aggregate import MetricValue, aggregate
 from deocc_bench.benchmark.metrics.parts import PARTS
 from deocc_bench.benchmark.metrics.table import CATEGORY_SEPARATOR, column
-from deocc_bench.benchmark.statistics import RESAMPLES
+from deocc_bench.core.statistics import RESAMPLES
 
 RATIO_BINS = tuple(f"[{k / 10:.1f}, {(k + 1) / 10:.1f}" + ("]" if k == 9 else ")") for k in range(10))
 KINDS = ("occlusion_ratio", "occluder_category", "body_part", "occluders", "cut_by_frame")

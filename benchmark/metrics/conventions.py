@@ -17,8 +17,8 @@ from deocc_bench.benchmark.metrics.aggregate import MetricValue, summarise
 from deocc_bench.benchmark.metrics.spec import MASK_TASKS, METRICS, MetricSpec
 from deocc_bench.benchmark.metrics.table import column
 from deocc_bench.benchmark.metrics.terms import Terms, TermsOf, divide, mean_of, overlap, pooled
-from deocc_bench.benchmark.statistics import RESAMPLES
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.statistics import RESAMPLES
 
 SAVOS_SMOOTH = 1e-6
 DEFAULT = "deocc-bench"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import INFO_FILE, SCHEMA_VERSION, annotation_path, fingerprint, sample_digest
 from deocc_bench.core.errors import InvariantError
@@ -29,10 +31,35 @@ def stable_id(sample_id: str) -> int:
     return hash64("coco-id", sample_id) >> 12
 
 
-def write_sample(root: str | Path, sample: Sample, licence: str = "", extra: Mapping[str, Any] | None = None) -> Line:
+class Encoded:
+    """Encoded pictures of the last sample. Variants of one human often share the complete image and the parsing, as
+    the same array: those are encoded once.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[np.ndarray, bytes]] = {}
+
+    def png(self, folder: str, array: np.ndarray) -> bytes:
+        """The PNG of `array`, a picture of `folder`."""
+        last = self._last.get(folder)
+        if last is None or last[0] is not array:
+            last = (array, images.encode_png(array, _LIP_PALETTE if folder == "parsing" else None))
+            self._last[folder] = last
+        return last[1]
+
+
+def write_sample(
+    root: str | Path,
+    sample: Sample,
+    licence: str = "",
+    extra: Mapping[str, Any] | None = None,
+    encoded: Encoded | None = None,
+) -> Line:
     """Write a sample's pictures below `root` and return its records.
 
     Args:
+        encoded: shared by the samples of a human, spares encoding the same array twice. Arrays must not be changed
+            between calls.
         sample: checked by its own type.
         licence: of the human's photo.
         extra: further annotation fields, JSON-able.
@@ -41,12 +68,13 @@ def write_sample(root: str | Path, sample: Sample, licence: str = "", extra: Map
         DeoccError: disk full or folder not writable.
     """
     root = Path(root)
+    encoded = encoded or Encoded()
     names: dict[str, str] = {}
     pictures = {"images": sample.image, "complete": sample.complete, "parsing": sample.parsing}
     for folder, array in pictures.items():
         if array is not None:
             names[folder] = f"{folder}/{sample.split}/{sample.id}.png"
-            images.write_png(root / names[folder], array, _LIP_PALETTE if folder == "parsing" else None)
+            atomic_write(root / names[folder], encoded.png(folder, array))
     line = describe(sample, licence, names, extra)
     line["annotation"]["digest"] = sample_digest(
         sample.id, sample.split, line["annotation"], sample.image, sample.complete, sample.parsing
@@ -194,8 +222,10 @@ def finish(
     }
     for split in sorted(lines):
         write_annotations(root, split, lines[split], {"description": name, "split": split})
-    atomic_write(Path(root) / INFO_FILE, dump_json(content))
-    return content
+    text = dump_json(content)
+    atomic_write(Path(root) / INFO_FILE, text)
+    # As a reader will see it: what is drawn from it now and later must not differ.
+    return json.loads(text)  # type: ignore[no-any-return]
 
 
 def _compact(value: Any) -> str:

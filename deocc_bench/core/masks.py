@@ -22,7 +22,8 @@ def encode(mask: np.ndarray) -> RLE:
     """The RLE of a bool (or 0/1 uint8) H x W mask; `counts` is text, ready for JSON."""
     if mask.ndim != 2:
         raise ValueError(f"a mask is H x W, got shape {mask.shape}")
-    rle = _coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    # COCO wants columns first: a transpose in OpenCV is several times faster than numpy's strided copy.
+    rle = _coco.encode(cv2.transpose(np.ascontiguousarray(mask).view(np.uint8)).T)
     return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
 
 

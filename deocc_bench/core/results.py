@@ -2,19 +2,23 @@
 
 The benchmark writes records, the leaderboard reads them; the schema and its checks have one owner, this module.
 
-| field | content |
-|---|---|
-| `schema_version` | 1 |
-| `method` | `name`, `spec` (as typed), `source`, `version`, `parameters` (count or null), `options`, `code_digest`, `needs`, `truth_given` (truths it was shown beyond the task), `draws` (of a random method), `row` ("single", "mean", "best-of-k" or "vote") |
-| `dataset` | `name`, `fingerprint`, `split`, `n`, `samples_digest` (ids and content of the scored samples) |
-| `task` | "mask", "content" or "joint" |
-| `protocol` | `initial_mask`, `convention`, `fit_dataset`, `fit_split` |
-| `metrics` | id -> `value`, `ci95`, `n`, `n_defined`, `unit`, `higher_is_better`, `definition`, maybe `reason` |
-| `breakdowns` | kind -> bin -> metrics |
-| `timing` | seconds by part, per sample, shares |
-| `environment`, `seed`, `command`, `date`, `version`, `notes` | where it comes from; `version` is deocc-bench's |
-| `predictions_digest`, `table_digest` | SHA-256 of the decoded predictions, and of the bytes of `samples.csv` |
-| `digest` | SHA-256 of all the above: a record that was edited by hand no longer matches |
+schema_version      1
+method              name; spec (as typed); source; version; parameters (count or null); options; code_digest;
+                    needs; truth_given (truths it was shown beyond the task); draws (of a random method, or null);
+                    row ("single", "mean", "best-of-k", "vote")
+dataset             name, fingerprint, split, n, samples_digest (ids and content of the scored samples)
+task                "mask", "content" or "joint"
+protocol            initial_mask, convention, fit_dataset, fit_split
+metrics             id -> value, ci95 ([low, high] or null), n, n_defined, unit, higher_is_better, definition,
+                    maybe reason
+breakdowns          kind -> bin -> metrics that are defined there
+timing              seconds of each part and in all, samples they cover, seconds per sample, shares
+environment         versions and machine
+seed, command, date, notes
+version             deocc-bench's
+predictions_digest  SHA-256 of the decoded predictions
+table_digest        SHA-256 of the bytes of `samples.csv`
+digest              SHA-256 of all the above: a record that was edited by hand no longer matches
 """
 
 from __future__ import annotations
@@ -158,9 +162,8 @@ def _check_schema(path: Path, content: Any) -> None:
     if not isinstance(version, int):
         raise InputError(path, "not a result record: it has no schema_version", cure)
     if version > SCHEMA_VERSION:
-        raise InputError(
-            path, f"a record of schema {version}, but this deocc-bench reads up to {SCHEMA_VERSION}", "update deocc-bench"
-        )
+        problem = f"a record of schema {version}, but this deocc-bench reads up to {SCHEMA_VERSION}"
+        raise InputError(path, problem, "update deocc-bench")
     for name, kind in _REQUIRED.items():
         if name not in content:
             raise InputError(path, f"the record has no {name!r}", cure)

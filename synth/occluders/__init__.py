@@ -1,0 +1,54 @@
+"""Occluder sources: cut-outs to put in front of a person.
+
+`open_occluders("coco:instances.json", seed=0)` opens one source; `OccluderPool([...])` is what samples draw from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deocc_bench.core.errors import UsageError
+from deocc_bench.core.registry import Registry
+from deocc_bench.synth.occluders.base import OccluderPool, OccluderSource, require_some
+
+__all__ = ["SOURCES", "OccluderPool", "OccluderSource", "open_occluders"]
+
+SOURCES = Registry(
+    "kind of occluders",
+    {
+        "shapes": "deocc_bench.synth.occluders.shapes:open_source",
+        "coco": "deocc_bench.synth.occluders.coco:open_source",
+        "rgba": "deocc_bench.synth.occluders.rgba:open_source",
+        "humans": "deocc_bench.synth.occluders.humans:open_source",
+    },
+)
+
+
+def open_occluders(
+    spec: str,
+    seed: int = 0,
+    humans: Any = None,
+    human_ids: Sequence[str] | None = None,
+    skip_bad: bool = False,
+) -> OccluderSource:
+    """Open what `--occluders` names.
+
+    Args:
+        spec: "shapes[:N]", "coco:INSTANCES.json[,IMAGES_DIR]", "rgba:DIR" or "humans".
+        seed: of the drawn shapes.
+        humans, human_ids: the human source and its accepted ids (all where None); needed by "humans" alone.
+        skip_bad: list broken files under `rejected()` instead of raising.
+
+    Raises:
+        UsageError: unknown kind (with a suggestion), or a kind without the argument that it needs.
+        InputError: missing or broken input, or nothing left after the filters.
+    """
+    kind, _, argument = spec.partition(":")
+    opener = SOURCES.load(kind)
+    if kind in ("coco", "rgba") and not argument:
+        example = {"coco": "coco:INSTANCES.json[,IMAGES_DIR]", "rgba": "rgba:DIR"}[kind]
+        raise UsageError(f"--occluders {spec}: needs a path; write {example}")
+    source: OccluderSource = opener(argument, seed=seed, humans=humans, human_ids=human_ids, skip_bad=skip_bad)
+    require_some(source, f"--occluders {spec}")
+    return source

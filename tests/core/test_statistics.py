@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deocc_bench.benchmark.statistics import (
+from deocc_bench.core.statistics import (
     EXACT_CLUSTERS,
     bootstrap,
     bootstrap_counts,
