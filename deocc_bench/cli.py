@@ -14,7 +14,7 @@ from deocc_bench.core.registry import load_object, unknown
 
 # name -> (module:command, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("deocc_bench.synth.demo:demo", "Walk the whole road on the embedded humans, offline."),
+    "demo": ("deocc_bench.demo:demo", "Walk the whole road on the embedded humans, offline."),
     "synth": ("deocc_bench.synth.commands:synth", "Make an occlusion dataset from parsed humans and occluders."),
     "inspect": ("deocc_bench.synth.commands:inspect", "Print a dataset's statistics, draw its contact sheet."),
     "validate": ("deocc_bench.synth.commands:validate", "Check every invariant, digest and leak of a dataset."),
