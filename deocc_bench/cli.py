@@ -18,6 +18,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "synth": ("deocc_bench.synth.commands:synth", "Make an occlusion dataset from parsed humans and occluders."),
     "inspect": ("deocc_bench.synth.commands:inspect", "Print a dataset's statistics, draw its contact sheet."),
     "validate": ("deocc_bench.synth.commands:validate", "Check every invariant, digest and leak of a dataset."),
+    "import": ("deocc_bench.synth.exchange_commands:import_", "Bring annotated photographs into a dataset folder."),
+    "export": ("deocc_bench.synth.exchange_commands:export", "Write a dataset in another format."),
+    "methods": ("deocc_bench.benchmark.commands:methods", "List what can be evaluated by name, with what each needs."),
+    "evaluate": ("deocc_bench.benchmark.commands:evaluate", "Run a method on a split and score it."),
+    "score": ("deocc_bench.benchmark.commands:score", "Score a prediction folder again, without the method."),
+    "lint": ("deocc_bench.benchmark.commands:lint", "Find what is wrong with a prediction folder."),
+    "compare": ("deocc_bench.benchmark.commands:compare", "Compare two runs: paired difference, interval, p-value."),
+    "latency": ("deocc_bench.benchmark.commands:latency", "Print the speed table, stages and ratios."),
 }
 
 

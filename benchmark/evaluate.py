@@ -1,0 +1,341 @@
+"""One evaluation from beginning to end: load, fit, predict, score from the files, write the records."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from deocc_bench.benchmark import inference, score
+from deocc_bench.benchmark.inference import Clock, Settings, draw_folder
+from deocc_bench.benchmark.methods import Method, check_serves, truth_given
+from deocc_bench.benchmark.metrics.lint import Finding
+from deocc_bench.benchmark.predictions import HEADER_FILE, PredictionFolder, describe, lint, read_coco_results
+from deocc_bench.benchmark.result import build, dataset_field, timing_field, write_run
+from deocc_bench.benchmark.score import Scored, Scoring
+from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.errors import DeoccError, InputError, UsageError
+from deocc_bench.core.files import atomic_write, dump_json, read_json
+from deocc_bench.core.provenance import digest
+from deocc_bench.core.results import PREDICTIONS_FOLDER, RESULT_FILE, RunResult
+from deocc_bench.core.types import Prediction
+
+BEST, VOTE = "best-of-k", "vote"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an evaluation is about.
+
+    Args:
+        dataset, split, ids: the samples.
+        out: the run's folder.
+        scoring: how it is scored; names task, initial mask and seed for the run too.
+        batch_size, workers, timeout: see `inference.Settings`.
+        resume: go on with a run that is there.
+        fit_dataset, fit_split: what methods that learn are given.
+        notes: for the record.
+        header: what is known of predictions that are scored again (`read_header`).
+    """
+
+    dataset: DatasetReader
+    split: str
+    ids: Sequence[str]
+    out: Path
+    scoring: Scoring
+    batch_size: int = 8
+    workers: int = 1
+    timeout: float | None = None
+    resume: bool = False
+    fit_dataset: DatasetReader | None = None
+    fit_split: str | None = None
+    notes: tuple[str, ...] = ()
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        s = self.scoring
+        return Settings(s.task, s.initial_mask, s.seed, self.batch_size, self.workers, self.timeout)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {
+            "initial_mask": None if self.scoring.task == "content" else self.scoring.initial_mask,
+            "convention": self.scoring.convention,
+            "fit_dataset": self.header.get("fit_dataset") if self.fit_dataset is None else self.fit_dataset.fingerprint,
+            "fit_split": self.header.get("fit_split") if self.fit_split is None else self.fit_split,
+        }
+
+
+def choose_ids(dataset: DatasetReader, split: str, limit: int | None) -> list[str]:
+    """The first `limit` ids of the split in sorted order, or all.
+
+    Raises:
+        DeoccError: the split is empty.
+    """
+    ids = dataset.ids(split)[:limit]
+    if not ids:
+        raise DeoccError(f"{dataset.root}: split {split!r} holds no samples; choose another (--split)")
+    return ids
+
+
+def prepare(method: Method, job: Job) -> float:
+    """Check that method, task and dataset go together, and fit the method if it learns; returns the seconds of fitting.
+
+    Raises:
+        DeoccError: they don't, or the method would learn from the split it is scored on.
+    """
+    check_serves(method, job.scoring.task, job.dataset, job.split, job.scoring.initial_mask)
+    start = time.perf_counter()
+    learns = {"fit", "truth"} & set(method.all_needs)
+    if "fit" in method.all_needs:
+        if job.fit_dataset is None or job.fit_split is None:
+            raise UsageError(f"method {method.name!r} learns from data; say from which: --fit-split train")
+        same = job.fit_dataset.fingerprint == job.dataset.fingerprint
+        if same and job.fit_split == job.split:
+            raise UsageError(f"method {method.name!r} would learn from {job.split!r}, on which it is scored")
+        method.instance.fit(job.fit_dataset, job.fit_split)
+    if "truth" in method.all_needs:
+        method.instance.reveal(job.dataset, job.split)
+    return time.perf_counter() - start if learns else 0.0
+
+
+def evaluate_method(method: Method, job: Job, fit_seconds: float = 0.0) -> list[RunResult]:
+    """Predict what is missing, then score it and write the records. Call `prepare` before.
+
+    Returns:
+        One record; for a random method the mean of its draws, the best of them (an oracle) and, for masks, the vote.
+    """
+    predictions = job.out / PREDICTIONS_FOLDER
+    # A method that does not learn has no training data, whatever the options say.
+    if "fit" not in method.all_needs:
+        job = replace(job, fit_dataset=None, fit_split=None)
+    identity = {
+        **method.describe(),
+        "truth_given": list(truth_given(method, job.scoring.task)),
+        "draws": method.samples,
+    }
+    job = replace(job, notes=(*job.notes, *_open_run(predictions, identity, job)))
+    with _bar(len(job.ids) * (method.samples or 1), "predict") as step:
+        spent = inference.run(method, job.dataset, job.split, job.ids, job.settings, predictions, progress=step)
+    if method.samples is None:
+        return [score_predictions(predictions, identity, job, spent, fit_seconds)]
+    return _score_draws(predictions, identity, job, spent, fit_seconds, method.samples)
+
+
+def score_predictions(
+    predictions: Path, identity: Mapping[str, Any], job: Job, spent: Clock | None = None, fit_seconds: float = 0.0
+) -> RunResult:
+    """Score one prediction folder and write its record to `job.out`."""
+    scored, seconds = _score(predictions, job)
+    return _record(
+        job, {**identity, "row": "single"}, scored.table, scored, _timing(spent, seconds, fit_seconds, len(job.ids))
+    )
+
+
+def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunResult]:
+    """Score a folder that `evaluate` or another program wrote; the draws of a random method are found by themselves.
+
+    Raises:
+        InputError: `job.out` holds a run, `evaluate` made the predictions of another dataset or split, or they can't be
+            scored.
+    """
+    if (job.out / RESULT_FILE).exists() and not job.resume:
+        raise InputError(job.out, "already holds a run", "choose another --out")
+    header = read_header(predictions)
+    identity: dict[str, Any] = {"name": name or predictions.resolve().name, "truth_given": [], "draws": None}
+    if header is not None:
+        odd = [k for k, v in (("dataset", job.dataset.fingerprint), ("split", job.split)) if header.get(k) != v]
+        if odd:
+            cure = f"score it on its own, or remove {HEADER_FILE} to score it all the same"
+            raise InputError(predictions, f"was predicted on another {' and '.join(odd)}", cure)
+        identity = {**header["method"], "code_digest": header.get("code_digests", [None])[-1]}
+        job = replace(job, header=header)
+    draws = len(sorted(predictions.glob("draw-*")))
+    if draws:
+        return _score_draws(predictions, identity, job, None, 0.0, draws)
+    check_folder(predictions, job)
+    return [score_predictions(predictions, identity, job)]
+
+
+def check_folder(predictions: Path, job: Job) -> list[Finding]:
+    """Lint a folder before it is scored; returns what is odd but can be scored.
+
+    Raises:
+        InputError: it can't be scored; gives the first finding and counts the others.
+    """
+    records = list(job.dataset.records(job.split))
+    findings = lint(predictions, records, job.scoring.task, job.ids)
+    fatal = [f for f in findings if f.error]
+    if fatal:
+        more = f" (and {len(fatal) - 1} more findings)" if len(fatal) > 1 else ""
+        raise InputError(predictions, f"{describe(fatal[0])}{more}", "see all with `deocc-bench lint`")
+    return findings
+
+
+def folder_from_json(path: Path, job: Job) -> Path:
+    """Turn COCO results into the run's prediction folder; returns it."""
+    target = job.out / PREDICTIONS_FOLDER
+    if target.exists():
+        raise InputError(job.out, "already holds a run", "choose another --out")
+    read_coco_results(path, list(job.dataset.records(job.split)), PredictionFolder(target))
+    return target
+
+
+def read_header(predictions: Path) -> dict[str, Any] | None:
+    """What `evaluate` noted beside predictions; None for those of another program."""
+    path = predictions / HEADER_FILE
+    if not path.is_file():
+        return None
+    header = read_json(path)
+    if not isinstance(header, dict) or not isinstance(header.get("method"), dict):
+        raise InputError(path, "not written by deocc-bench", "remove it, or run evaluate anew")
+    return header
+
+
+def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[str]:
+    """Note beside the predictions whose they are, or check that they are this run's; returns notes for the record."""
+    code = identity["code_digest"]
+    header: dict[str, Any] = {
+        "method": {k: v for k, v in identity.items() if k != "code_digest"},
+        "dataset": job.dataset.fingerprint,
+        "split": job.split,
+        "task": job.scoring.task,
+        "initial_mask": job.scoring.initial_mask,
+        "seed": job.scoring.seed,
+        "fit_dataset": None if job.fit_dataset is None else job.fit_dataset.fingerprint,
+        "fit_split": job.fit_split,
+    }
+    codes = [code]
+    if predictions.exists() and any(predictions.iterdir()):
+        if not job.resume:
+            raise InputError(job.out, "already holds a run", "choose another --out, or go on with --resume")
+        old = read_header(predictions) or {}
+        # Through JSON, so that a tuple among the options equals the list it becomes.
+        fresh = json.loads(dump_json(header))
+        odd = [k for k in fresh if old.get(k) != fresh[k]]
+        if odd:
+            raise UsageError(
+                f"{job.out}: can't go on with this run, it differs in {', '.join(odd)}; choose another --out"
+            )
+        codes = [*(c for c in old.get("code_digests", ()) if c != code), code]
+    atomic_write(predictions / HEADER_FILE, dump_json({**header, "code_digests": codes}))
+    if len(codes) > 1:
+        return ["the method's code was changed between the parts of this run; run it anew before you publish it"]
+    return []
+
+
+def _score_draws(
+    predictions: Path,
+    identity: Mapping[str, Any],
+    job: Job,
+    spent: Clock | None,
+    fit_seconds: float,
+    draws: int,
+) -> list[RunResult]:
+    identity = {**identity, "draws": draws}
+    folders = [draw_folder(predictions, k) for k in range(draws)]
+    parts, seconds = [], 0.0
+    for folder in folders:
+        scored, took = _score(folder, job)
+        parts.append(scored)
+        seconds += took
+    tables = [p.table for p in parts]
+    merged = score.merge_draws(tables)
+    mean = Scored(merged, score.mean_distances([p.distances for p in parts]), _joined(parts))
+    timing = _timing(spent, seconds, fit_seconds, len(job.ids) * draws)
+    results = [_record(job, {**identity, "row": "mean"}, merged, mean, timing, draws=draws)]
+    chosen = score.best_draws(tables, job.scoring.task)
+    best = score.pick_draws(tables, chosen)
+    note = f"oracle: for each sample the draw of {draws} that the truth says is best; no method could choose so"
+    side = replace(job, out=job.out / BEST, notes=(*job.notes, note))
+    results.append(_record(side, {**identity, "row": BEST}, best, Scored(best, {}, _joined(parts)), timing))
+    if job.scoring.task == "mask":
+        vote = job.out / VOTE / PREDICTIONS_FOLDER
+        _write_vote(folders, vote, job)
+        scored, _ = _score(vote, job)
+        note = f"vote: pixels that more than half of {draws} draws set"
+        side = replace(job, out=job.out / VOTE, notes=(*job.notes, note))
+        results.append(_record(side, {**identity, "row": VOTE}, scored.table, scored, timing))
+    return results
+
+
+def _write_vote(folders: Sequence[Path], target: Path, job: Job) -> None:
+    out = PredictionFolder(target)
+    for sample_id in job.ids:
+        size = job.dataset.record(job.split, sample_id).size
+        votes = np.zeros(size, np.int64)
+        for folder in folders:
+            amodal = PredictionFolder(folder).read(sample_id, size, "mask").amodal
+            assert amodal is not None
+            votes += amodal
+        out.write(Prediction(sample_id, amodal=2 * votes > len(folders)))
+
+
+def _score(predictions: Path, job: Job) -> tuple[Scored, float]:
+    start = time.perf_counter()
+    with _bar(len(job.ids), "score") as step:
+        scored = score.score_folder(predictions, job.dataset, job.split, job.ids, job.scoring, job.workers, step)
+    return scored, time.perf_counter() - start
+
+
+def _record(
+    job: Job,
+    identity: Mapping[str, Any],
+    table: pd.DataFrame,
+    scored: Scored,
+    timing: Mapping[str, Any],
+    draws: int = 1,
+) -> RunResult:
+    start = time.perf_counter()
+    metrics, breakdowns = score.summarise(table, job.scoring, scored.distances)
+    if draws > 1:
+        metrics = {**score.count_samples(metrics, draws), **scored.distances}
+        breakdowns = {
+            kind: {b: score.count_samples(m, draws) for b, m in bins.items()} for kind, bins in breakdowns.items()
+        }
+    result = build(
+        identity,
+        dataset_field(job.dataset, job.split, job.ids),
+        job.scoring.task,
+        job.protocol,
+        metrics,
+        breakdowns,
+        timing_field(
+            {**timing["seconds"], "statistics": time.perf_counter() - start},
+            {**timing["samples"], "statistics": len(job.ids)},
+        ),
+        job.scoring.seed,
+        scored.predictions_digest,
+        job.notes,
+    )
+    return write_run(job.out, result, table)
+
+
+def _timing(spent: Clock | None, scoring: float, fit_seconds: float, scored: int) -> dict[str, Any]:
+    seconds, samples = {"score": scoring}, {"score": scored}
+    if spent is not None:
+        seconds = {"data": spent.data, "compute": spent.compute, "write": spent.write, **seconds}
+        samples = {**dict.fromkeys(("data", "compute", "write"), spent.samples), **samples}
+    if fit_seconds:
+        seconds, samples = {"fit": fit_seconds, **seconds}, {"fit": 0, **samples}
+    return {"seconds": seconds, "samples": samples}
+
+
+def _joined(parts: Sequence[Scored]) -> str:
+    return digest(*(p.predictions_digest for p in parts))
+
+
+@contextmanager
+def _bar(total: int, what: str) -> Iterator[Callable[[int], object]]:
+    with tqdm(total=total, desc=what, unit="sample", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+        yield bar.update

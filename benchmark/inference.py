@@ -1,0 +1,299 @@
+"""Runs a method over a split: loads batches, calls it, checks its answers, writes them. A killed run can go on.
+
+A batch holds samples of one size. What is on disk is all that scoring sees, so batches, order and workers can't matter.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deocc_bench.benchmark.methods import FUNCTIONS, TRUTHS, Method, describe_error
+from deocc_bench.benchmark.predictions import ERROR_FILE, PredictionFolder
+from deocc_bench.benchmark.protocol import OutputError, check_content, check_masks, describe_ids
+from deocc_bench.core import degrade, images, masks
+from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.files import atomic_write, sweep_temporary
+from deocc_bench.core.seeding import hash64, rng
+from deocc_bench.core.types import Batch, MaskOutput, Prediction
+
+DATASET_MASK = "dataset"
+_PREFETCH = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run goes; none of it may change a number but `initial_mask` and `seed`.
+
+    Args:
+        task: "mask", "content" or "joint".
+        initial_mask: "dataset" (as stored) or a spec of `deocc_bench.core.degrade`.
+        seed: of random methods and random initial masks.
+        workers: threads that load and write.
+        timeout: seconds that one call on a batch may take; None: no limit.
+    """
+
+    task: str
+    initial_mask: str = DATASET_MASK
+    seed: int = 0
+    batch_size: int = 8
+    workers: int = 1
+    timeout: float | None = None
+
+
+@dataclass
+class Clock:
+    """Seconds that the run spent waiting for data, in the method, and writing."""
+
+    data: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+    samples: int = 0
+
+
+class MethodError(DeoccError):
+    """The method failed; the message names the samples and what was kept."""
+
+
+def draw_folder(root: Path, draw: int | None) -> Path:
+    """Where a draw of a random method lies (None: the method is not random)."""
+    return root if draw is None else root / f"draw-{draw:02d}"
+
+
+def draw_seed(seed: int, draw: int) -> int:
+    """The `seed=` that a random method is given."""
+    return hash64(seed, "method-draw", draw) >> 33
+
+
+def initial_mask(record: SampleRecord, spec: str, seed: int) -> np.ndarray | None:
+    """The initial mask of a sample, bool H x W: the stored one, or the true modal mask degraded by `spec`."""
+    if spec == DATASET_MASK:
+        return masks.decode(record.initial) if record.initial else None
+    return degrade.apply(masks.decode(record.modal), spec, rng(seed, "initial-mask", spec, record.id))
+
+
+def load_batch(records: Sequence[SampleRecord], method: Method, settings: Settings) -> Batch:
+    """The inputs of one call: the image, and what the task gives or the method asks for."""
+    task = settings.task
+    if task == "content":
+        truths = {"modal", "amodal", "parsing"}
+    else:
+        truths = {n for n in method.needs("complete") if n in TRUTHS}
+    columns: dict[str, list[np.ndarray]] = {}
+    for record in records:
+        found: dict[str, np.ndarray | None] = {"images": images.read_rgb(record.image_path)}
+        if task != "content":
+            found["initial"] = initial_mask(record, settings.initial_mask, settings.seed)
+        if "modal" in truths:
+            found["modal"] = masks.decode(record.modal)
+        if "amodal" in truths:
+            found["amodal"] = masks.decode(record.amodal)
+        if "parsing" in truths and record.parsing_path:
+            found["parsing"] = images.read_indices(record.parsing_path)
+            found["modal_parsing"] = found["parsing"] * masks.decode(record.modal)
+        for name, value in found.items():
+            if value is not None:
+                columns.setdefault(name, []).append(value)
+    whole = {name: np.stack(values) for name, values in columns.items() if len(values) == len(records)}
+    return Batch(tuple(r.id for r in records), **whole)
+
+
+def predict(method: Method, batch: Batch, task: str, seed: int | None = None) -> list[Prediction]:
+    """One call of the method, checked.
+
+    Args:
+        seed: given to a random method; None for others.
+
+    Raises:
+        OutputError: an answer that can't be scored.
+    """
+    options = {} if seed is None else {"seed": seed}
+    output: MaskOutput | None = None
+    pictures: np.ndarray | None = None
+    if "complete" in FUNCTIONS[task]:
+        output = check_masks(method.instance.complete(batch, **options), batch)
+        if task == "joint":
+            batch = hand_over(method, batch, output)
+    if "recover" in FUNCTIONS[task]:
+        pictures = check_content(method.instance.recover(batch, **options), batch).images
+    return [
+        Prediction(
+            sample_id,
+            amodal=None if output is None else output.amodal[i],
+            modal=None if output is None or output.modal is None else output.modal[i],
+            parsing=None if output is None or output.parsing is None else output.parsing[i],
+            image=None if pictures is None else pictures[i],
+        )
+        for i, sample_id in enumerate(batch.ids)
+    ]
+
+
+def hand_over(method: Method, batch: Batch, output: MaskOutput) -> Batch:
+    """The batch of `recover` in task `joint`: the method's own masks and parsing, no truth.
+
+    A method without a modal mask is given the initial mask within its amodal one.
+    """
+    modal = own_modal(output.amodal, output.modal, batch.initial)
+    if output.parsing is None and "parsing" in method.needs("recover"):
+        raise OutputError(
+            f"{describe_ids(batch.ids)}: recover() needs parsing, but complete() gave none; return it in MaskOutput"
+        )
+    parsing = output.parsing
+    visible = None if parsing is None else np.where(modal, parsing, np.uint8(0))
+    return Batch(batch.ids, batch.images, batch.initial, modal, output.amodal, parsing, visible)
+
+
+def own_modal(amodal: np.ndarray, modal: np.ndarray | None, initial: np.ndarray | None) -> np.ndarray:
+    """The modal mask that a method stands by: its own, else the initial mask within its amodal one; bool, any shape."""
+    if modal is not None:
+        return modal
+    return np.zeros_like(amodal) if initial is None else amodal & initial
+
+
+def run(
+    method: Method,
+    dataset: DatasetReader,
+    split: str,
+    ids: Sequence[str],
+    settings: Settings,
+    predictions: Path,
+    progress: Callable[[int], object] = lambda n: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Clock:
+    """Predict the samples of `ids` that are missing below `predictions`.
+
+    Args:
+        predictions: the prediction folder; a random method's draws lie in `draw-NN` below it.
+        progress: called with the number of samples (times draws) done.
+
+    Returns:
+        Where the time of this call went; the parts add up to its loop.
+
+    Raises:
+        MethodError: the method raised, timed out or gave what can't be scored. What was done is kept.
+    """
+    sweep_temporary(predictions)
+    for old in predictions.rglob(ERROR_FILE):
+        old.unlink()
+    spent = Clock()
+    records = [dataset.record(split, i) for i in ids]
+    for draw in range(method.samples) if method.samples is not None else (None,):
+        folder = PredictionFolder(draw_folder(predictions, draw))
+        missing = [r for r in records if not folder.holds(r.id, settings.task)]
+        progress(len(records) - len(missing))
+        folder.clear(r.id for r in missing)
+        seed = None if draw is None else draw_seed(settings.seed, draw)
+        _run_draw(method, missing, settings, folder, seed, progress, clock, spent)
+    return spent
+
+
+def batches(records: Sequence[SampleRecord], size: int) -> list[list[SampleRecord]]:
+    """Lists of at most `size` records of one image size, in the order given within each size."""
+    by_size: dict[tuple[int, int], list[SampleRecord]] = {}
+    for r in records:
+        by_size.setdefault(r.size, []).append(r)
+    return [group[i : i + size] for group in by_size.values() for i in range(0, len(group), size)]
+
+
+def _run_draw(
+    method: Method,
+    records: Sequence[SampleRecord],
+    settings: Settings,
+    folder: PredictionFolder,
+    seed: int | None,
+    progress: Callable[[int], object],
+    clock: Callable[[], float],
+    spent: Clock,
+) -> None:
+    done = 0
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(settings.workers)) if settings.workers > 1 else None
+        load = partial(load_batch, method=method, settings=settings)
+        start = clock()
+        for batch in _ahead(load, batches(records, settings.batch_size), pool):
+            loaded = clock()
+            spent.data += loaded - start
+            answers = _guarded(method, batch, settings, seed, folder.root, done, len(records))
+            computed = clock()
+            spent.compute += computed - loaded
+            for _ in pool.map(folder.write, answers) if pool else map(folder.write, answers):
+                pass
+            start = clock()
+            spent.write += start - computed
+            done += len(batch)
+            spent.samples += len(batch)
+            progress(len(batch))
+
+
+def _ahead(
+    load: Callable[[list[SampleRecord]], Batch], groups: Iterable[list[SampleRecord]], pool: ThreadPoolExecutor | None
+) -> Iterator[Batch]:
+    if pool is None:
+        yield from map(load, groups)
+        return
+    waiting: deque[Future[Batch]] = deque()
+    for group in groups:
+        waiting.append(pool.submit(load, group))
+        if len(waiting) > _PREFETCH:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _guarded(
+    method: Method, batch: Batch, settings: Settings, seed: int | None, root: Path, done: int, total: int
+) -> list[Prediction]:
+    try:
+        call = partial(predict, method, batch, settings.task, seed)
+        return call() if settings.timeout is None else _within(call, settings.timeout)
+    except (OutputError, TimeoutError) as error:
+        reason = str(error) if isinstance(error, OutputError) else f"{describe_ids(batch.ids)}: {error}"
+        raise _failed(method, reason, root, done, total) from error
+    # SystemExit too: a method that calls sys.exit() must not end the run as if it were done.
+    except (Exception, SystemExit) as error:
+        path = root / ERROR_FILE
+        atomic_write(path, "".join(traceback.format_exception(error)))
+        reason = f"{describe_ids(batch.ids)}: {describe_error(error)} (traceback in {path})"
+        raise _failed(method, reason, root, done, total) from error
+
+
+def _failed(method: Method, reason: str, root: Path, done: int, total: int) -> MethodError:
+    return MethodError(
+        f"method {method.name!r} failed on {reason}; {done} of {total} missing samples were done and are kept in "
+        f"{root}; mend it and go on with --resume"
+    )
+
+
+def _within(call: Callable[[], list[Prediction]], seconds: float) -> list[Prediction]:
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append((call(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    # A daemon: what hangs in it can't be stopped, but must not keep the process from ending.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    answers, error = outcome[0]
+    if error is not None:
+        raise error
+    assert answers is not None
+    result: list[Prediction] = answers
+    return result

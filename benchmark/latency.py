@@ -1,0 +1,294 @@
+"""The speed table: how long a method takes for one sample, by stage, and how that compares with others.
+
+Protocol: batch 1; warm-up of at least 10 runs and 1 s; at least 300 runs and 3 s; the device is synchronised before and
+after each run (CUDA events on a GPU); the methods take turns, run by run (A B A B), so that a slow moment hits all
+alike. The stages of one run share their time marks, so they add up to the run, and their means to the mean shown.
+
+A method may say what it is made of: `latency_stages(batch)` gives (name, function) pairs; the first takes the batch,
+each next one the previous result; together they do what `complete` and `recover` do. Copies and pre- and
+post-processing are stages like others, named `host-to-device`, `device-to-host`, `pre` and `post`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deocc_bench.benchmark.machine import clocks_note, device_name, reset_peak_rss, resident, threads
+from deocc_bench.benchmark.methods import Method, describe_error
+from deocc_bench.benchmark.protocol import check_content, check_masks
+from deocc_bench.benchmark.subjects import NULL_METHOD, NullMethod, Subject, Timer, inputs, synthetic_batch, top_stages
+from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.provenance import environment
+from deocc_bench.core.types import Batch
+
+NOISY_IQR = 0.10
+THROUGHPUT_BATCHES = (1, 8, 32)
+PROTOCOL_RUNS, PROTOCOL_SECONDS = 300, 3.0
+WARMUP_RUNS, WARMUP_SECONDS = 10, 1.0
+
+
+class CpuTimer:
+    """The performance counter."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+
+    def mark(self) -> float:
+        return self._clock()
+
+    def sync(self) -> None:
+        pass
+
+    def seconds(self, first: float, second: float) -> float:
+        return second - first
+
+
+class CudaTimer:
+    """CUDA events on the current stream."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._cuda = torch.cuda
+
+    def mark(self) -> Any:
+        event = self._cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def sync(self) -> None:
+        self._cuda.synchronize()
+
+    def seconds(self, first: Any, second: Any) -> float:
+        return float(first.elapsed_time(second)) / 1000.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure; less than the protocol is said in the output."""
+
+    runs: int = PROTOCOL_RUNS
+    seconds: float = PROTOCOL_SECONDS
+    warmup_runs: int = WARMUP_RUNS
+    warmup_seconds: float = WARMUP_SECONDS
+
+    @property
+    def deviations(self) -> list[str]:
+        """What falls short of the protocol, in words."""
+        short = []
+        if self.runs < PROTOCOL_RUNS or self.seconds < PROTOCOL_SECONDS:
+            short.append(
+                f"measured {self.runs} runs and {self.seconds:g} s at least, "
+                f"the protocol asks for {PROTOCOL_RUNS} and {PROTOCOL_SECONDS:g} s"
+            )
+        if self.warmup_runs < WARMUP_RUNS or self.warmup_seconds < WARMUP_SECONDS:
+            short.append(
+                f"warm-up of {self.warmup_runs} runs and {self.warmup_seconds:g} s at least, "
+                f"the protocol asks for {WARMUP_RUNS} and {WARMUP_SECONDS:g} s"
+            )
+        return short
+
+
+def measure(subjects: Sequence[Subject], timer: Timer, effort: Effort, clock: Callable[[], float]) -> None:
+    """Warm each subject up, then run them in turns until each has enough runs and seconds; fills `subject.runs`."""
+    for subject in subjects:
+        start, count = clock(), 0
+        while count < effort.warmup_runs or clock() - start < effort.warmup_seconds:
+            subject.once(timer)
+            count += 1
+    spent = [0.0] * len(subjects)
+    # A subject that has enough steps out: a fast one would otherwise wait for a slow one thousands of times. The null
+    # method rides along as long as there is another.
+    while unfinished := [
+        i
+        for i, (s, t) in enumerate(zip(subjects, spent, strict=True))
+        if (len(s.runs) < effort.runs or t < effort.seconds) and (s.name != NULL_METHOD or len(subjects) == 1)
+    ]:
+        riders = [i for i, s in enumerate(subjects) if s.name == NULL_METHOD and i not in unfinished]
+        for i in (*unfinished, *riders):
+            seconds = subjects[i].once(timer)
+            subjects[i].runs.append(seconds)
+            spent[i] += sum(seconds)
+
+
+def statistics(seconds: np.ndarray) -> dict[str, Any]:
+    """Figures of run times (N,) in ms: p50, p90, p99, mean, sd, min, iqr_over_median, noisy, runs."""
+    ms = np.asarray(seconds, dtype=np.float64) * 1000.0
+    q25, p50, q75, p90, p99 = np.percentile(ms, [25, 50, 75, 90, 99])
+    spread = float((q75 - q25) / p50) if p50 > 0 else None
+    return {
+        "p50_ms": float(p50),
+        "p90_ms": float(p90),
+        "p99_ms": float(p99),
+        "mean_ms": float(ms.mean()),
+        "sd_ms": float(ms.std(ddof=1)) if len(ms) > 1 else None,
+        "min_ms": float(ms.min()),
+        "iqr_over_median": spread,
+        "noisy": spread is not None and spread > NOISY_IQR,
+        "runs": len(ms),
+    }
+
+
+def subject_report(subject: Subject) -> dict[str, Any]:
+    """End to end and by stage. The stages' means add up to the mean end to end; percentiles do not add up."""
+    runs = np.array(subject.runs)
+    stages = [{"name": n, **statistics(runs[:, i])} for i, (n, _) in enumerate(subject.stages)]
+    total = statistics(runs.sum(axis=1))
+    for stage in stages:
+        stage["share"] = stage["mean_ms"] / total["mean_ms"] if total["mean_ms"] else None
+    return {"end_to_end": total, "stages": stages}
+
+
+def ratio(subject: Subject, reference: Subject) -> dict[str, float] | None:
+    """Median, and quartiles, of this run's time over the reference's run beside it."""
+    n = min(len(subject.runs), len(reference.runs))
+    ours = np.array(subject.runs[:n]).sum(axis=1)
+    theirs = np.array(reference.runs[:n]).sum(axis=1)
+    if not n or not (theirs > 0).all():
+        return None
+    low, middle, high = np.percentile(ours / theirs, [25, 50, 75])
+    return {"median": float(middle), "q25": float(low), "q75": float(high)}
+
+
+def measure_methods(
+    methods: Sequence[tuple[Method, int | None]],
+    device: str = "cpu",
+    effort: Effort | None = None,
+    size: tuple[int, int] = (256, 256),
+    throughput: bool = True,
+    timer: Timer | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[str], object] = lambda text: None,
+) -> dict[str, Any]:
+    """The speed table of some methods; the first is the reference of the ratios.
+
+    Args:
+        methods: each with the peak memory in bytes of its making and first run, from `first_run`.
+        device: "cpu" or "cuda".
+        effort: how long to measure.
+        size: (height, width) of the sample.
+
+    Returns:
+        `protocol`, `device`, `environment`, `clocks`, and `methods`: a list of name, `end_to_end`, `stages`,
+        `sub_stages`, `ratio`, `throughput`, `parameters`, `flops`, `peak_memory_bytes`. The last is the null method:
+        the harness itself.
+    """
+    effort = effort or Effort()
+    timer = timer or (CudaTimer() if device == "cuda" else CpuTimer())
+    full = synthetic_batch(1, *size)
+    null = Method(NULL_METHOD, NULL_METHOD, "", NullMethod())
+    rows = [*methods, (null, None)]
+    subjects = [Subject(m.name, top_stages(m), inputs(m, full)) for m, _ in rows]
+    progress("end to end, in turns: " + ", ".join(s.name for s in subjects))
+    measure(subjects, timer, effort, clock)
+    report = []
+    for (method, memory), subject in zip(rows, subjects, strict=True):
+        row: dict[str, Any] = {"name": method.name, **subject_report(subject)}
+        row["ratio"] = ratio(subject, subjects[0])
+        if method is not null:
+            progress(f"details of {method.name}")
+            row["sub_stages"] = _sub_stages(method, subject.batch, timer, effort, clock)
+            row["throughput"] = _throughput(method, size, timer, effort, clock) if throughput else None
+            row |= {"parameters": method.describe()["parameters"], "flops": flops(subject), "peak_memory_bytes": memory}
+            row |= {"precision": getattr(method.instance, "precision", None), "options": dict(method.options)}
+        report.append(row)
+    return {
+        "protocol": {
+            "batch": 1,
+            "size": list(size),
+            "runs_at_least": effort.runs,
+            "seconds_at_least": effort.seconds,
+            "warmup_runs": effort.warmup_runs,
+            "warmup_seconds": effort.warmup_seconds,
+            "order": "interleaved, run by run",
+            "deviations": effort.deviations,
+        },
+        "device": device_name(device),
+        "threads": threads(),
+        "clocks": clocks_note(device),
+        "environment": environment(),
+        "reference": subjects[0].name,
+        "methods": report,
+    }
+
+
+def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (256, 256)) -> tuple[Method, int | None]:
+    """Make a method, run it once and check its answer.
+
+    Returns:
+        The method, and the peak memory in bytes that making and running took: on a GPU what torch allocated, on a CPU
+        the growth of the resident set (a lower bound: what others freed may be used again); None where unknown.
+    """
+    batch = synthetic_batch(1, *size)
+    torch = sys.modules.get("torch")
+    if device == "cuda" and torch is not None:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    before = reset_peak_rss()
+    method = make()
+    _checked_run(method, inputs(method, batch))
+    if device == "cuda":
+        torch = sys.modules.get("torch")
+        return method, None if torch is None else int(torch.cuda.max_memory_allocated())
+    peak = resident("VmHWM")
+    return method, None if before is None or peak is None else max(0, peak - before)
+
+
+def flops(subject: Subject) -> int | None:
+    """Floating-point operations of one run by `torch.utils.flop_counter`; None for what runs outside torch."""
+    if "torch" not in sys.modules:
+        return None
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter:
+        value = subject.batch
+        for _, function in subject.stages:
+            value = function(value)
+    return int(counter.get_total_flops()) or None
+
+
+def _checked_run(method: Method, batch: Batch) -> None:
+    value: Any = batch
+    try:
+        for name, function in top_stages(method):
+            value = function(value)
+            if name == "complete":
+                check_masks(value[1] if isinstance(value, tuple) else value, batch)
+            elif name == "recover":
+                check_content(value, batch)
+    except DeoccError as error:
+        raise DeoccError(f"method {method.name!r}: {error}") from error
+    except Exception as error:
+        raise DeoccError(f"method {method.name!r} failed: {describe_error(error)}") from error
+
+
+def _sub_stages(
+    method: Method, batch: Batch, timer: Timer, effort: Effort, clock: Callable[[], float]
+) -> dict[str, Any] | None:
+    stages = getattr(method.instance, "latency_stages", None)
+    if stages is None:
+        return None
+    subject = Subject(method.name, list(stages(batch)), batch)
+    measure([subject], timer, effort, clock)
+    return subject_report(subject)
+
+
+def _throughput(
+    method: Method, size: tuple[int, int], timer: Timer, effort: Effort, clock: Callable[[], float]
+) -> dict[str, float | None]:
+    # A tenth of the protocol: a throughput is a mean over a whole batch, and three of them are wanted.
+    short = Effort(max(3, effort.runs // 30), effort.seconds / 10, 1, 0.0)
+    found: dict[str, float | None] = {}
+    for n in THROUGHPUT_BATCHES:
+        subject = Subject(method.name, top_stages(method), inputs(method, synthetic_batch(n, *size)))
+        measure([subject], timer, short, clock)
+        total = float(np.array(subject.runs).sum())
+        found[str(n)] = n * len(subject.runs) / total if total > 0 else None
+    return found

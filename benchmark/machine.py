@@ -1,0 +1,94 @@
+"""The machine a latency is measured on: device, threads, clocks, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core.errors import UsageError
+from deocc_bench.core.provenance import environment
+
+
+def device_name(device: str) -> str:
+    """The GPU's or CPU's name."""
+    if device == "cuda":
+        import torch
+
+        return str(torch.cuda.get_device_name(0))
+    return str(environment()["cpu"])
+
+
+def resolve_device(device: str) -> str:
+    """ "cpu" or "cuda" of "auto", "cpu" or "cuda".
+
+    Raises:
+        UsageError: another word, or no GPU where one is asked for.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda")
+    if device == "cpu":
+        return device
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise UsageError("--device cuda: torch sees no GPU; use --device cpu")
+    return "cpu"
+
+
+def clocks_note(device: str) -> str:
+    """What is known of the clock rate while measuring."""
+    if device == "cuda":
+        return "GPU clocks not locked by the harness; compare ratios, or lock them (nvidia-smi -lgc) and say so"
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    try:
+        return f"CPU governor {governor.read_text().strip()}; clocks not locked by the harness"
+    except OSError:
+        return f"CPU clocks unknown ({platform.system()}) and not locked by the harness; compare ratios"
+
+
+def threads() -> dict[str, Any]:
+    """Threads of torch and OpenCV, and cores."""
+    import cv2
+
+    torch = sys.modules.get("torch")
+    return {
+        "torch": None if torch is None else torch.get_num_threads(),
+        "opencv": cv2.getNumThreads(),
+        "cores": os.cpu_count(),
+    }
+
+
+def reset_peak_rss() -> int | None:
+    """Start a new peak of the resident set (Linux); returns the present one in bytes, None where that can't be done."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return resident("VmRSS")
+
+
+def resident(field_name: str) -> int | None:
+    """A field of /proc/self/status in bytes: "VmRSS" (now) or "VmHWM" (peak); None where unknown."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{field_name}:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def set_threads(count: int | None) -> None:
+    """Set the threads of torch and OpenCV; None leaves them as they are."""
+    if count is None:
+        return
+    import cv2
+    import torch
+
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)

@@ -1,0 +1,91 @@
+"""What a method may return, checked: shapes, types, ranges, one answer a sample. An error names the sample.
+
+A method is any class with `complete(batch)`, `recover(batch)` or both (see `deocc_bench.core.types.Batch`):
+
+* `complete` returns `MaskOutput` or the amodal masks alone, bool N x H x W.
+* `recover` returns `ContentOutput` or the images alone, uint8 N x H x W x 3.
+
+Results are in the order of `batch.ids`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
+
+_CURES = {
+    "bool": "threshold it, and return a bool array",
+    "uint8": "scale to 0..255, round, and return a uint8 array",
+}
+
+
+class OutputError(DeoccError):
+    """A method's answer that can't be scored."""
+
+
+def check_masks(value: Any, batch: Batch) -> MaskOutput:
+    """The output of `complete`, as a `MaskOutput`.
+
+    Raises:
+        OutputError: another type, dtype, shape, NaN, or label ids outside LIP; names the sample where one is to blame.
+    """
+    output = value if isinstance(value, MaskOutput) else MaskOutput(value)
+    shape = batch.images.shape[:3]
+    _check("amodal mask", output.amodal, np.bool_, shape, batch)
+    if output.modal is not None:
+        _check("modal mask", output.modal, np.bool_, shape, batch)
+    if output.parsing is not None:
+        _check("parsing", output.parsing, np.uint8, shape, batch)
+        highest = output.parsing.reshape(len(batch), -1).max(axis=1)
+        for sample_id, label in zip(batch.ids, highest.tolist(), strict=True):
+            if label >= LIP.size:
+                raise OutputError(
+                    f"sample {sample_id!r}: the parsing holds id {label}; LIP ids are 0 to {LIP.size - 1}"
+                )
+    return output
+
+
+def check_content(value: Any, batch: Batch) -> ContentOutput:
+    """The output of `recover`, as a `ContentOutput`.
+
+    Raises:
+        OutputError: another type, dtype, shape, or NaN; names the sample where one is to blame.
+    """
+    output = value if isinstance(value, ContentOutput) else ContentOutput(value)
+    _check("recovered image", output.images, np.uint8, batch.images.shape, batch)
+    return output
+
+
+def _check(what: str, array: Any, dtype: type, shape: tuple[int, ...], batch: Batch) -> None:
+    want = f"{np.dtype(dtype)} {shape}"
+    if not isinstance(array, np.ndarray):
+        hint = "; return `.cpu().numpy()`" if type(array).__name__ == "Tensor" else ""
+        raise OutputError(f"{_who(batch)}: the {what} must be a numpy array, {want}, got {type(array).__name__}{hint}")
+    if np.issubdtype(array.dtype, np.floating) and len(array) == len(batch):
+        for sample_id, part in zip(batch.ids, array, strict=True):
+            if not np.isfinite(part).all():
+                raise OutputError(f"sample {sample_id!r}: the {what} holds NaN or infinity")
+    if len(array.shape) > 0 and len(array) != len(batch):
+        raise OutputError(f"{_who(batch)}: {len(array)} answers of {what} for {len(batch)} samples")
+    if array.shape != shape:
+        raise OutputError(f"{_who(batch)}: the {what} must be {want}, got {array.dtype} {array.shape}")
+    if array.dtype != dtype:
+        cure = _CURES.get(str(np.dtype(dtype)), "")
+        raise OutputError(f"{_who(batch)}: the {what} must be {want}, got {array.dtype}; {cure}")
+
+
+def _who(batch: Batch) -> str:
+    return describe_ids(batch.ids)
+
+
+def describe_ids(ids: tuple[str, ...], limit: int = 8) -> str:
+    """`sample 'a'` or `samples 'a', 'b', ...` for an error message."""
+    if len(ids) == 1:
+        return f"sample {ids[0]!r}"
+    shown = ", ".join(repr(i) for i in ids[:limit])
+    return f"samples {shown}" + (f" and {len(ids) - limit} more" if len(ids) > limit else "")

@@ -1,0 +1,279 @@
+"""From a prediction folder to numbers. `evaluate` and `score` both come through here, so they can't differ.
+
+Nothing but files goes in: the dataset, the predictions, and the names of the initial mask and the convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deocc_bench.benchmark import extractors
+from deocc_bench.benchmark.extractors import Extractor, PerceptualDistance, Unavailable
+from deocc_bench.benchmark.inference import DATASET_MASK, initial_mask, own_modal
+from deocc_bench.benchmark.metrics import conventions
+from deocc_bench.benchmark.metrics.aggregate import MetricValue, aggregate, given, unavailable
+from deocc_bench.benchmark.metrics.breakdown import Breakdown, breakdown
+from deocc_bench.benchmark.metrics.content import composite, content_row, truth_image
+from deocc_bench.benchmark.metrics.masks import mask_row, truth_row
+from deocc_bench.benchmark.metrics.table import column, identity_row, to_table
+from deocc_bench.benchmark.metrics.views import DISTRIBUTION_REGIONS, distribution_view
+from deocc_bench.benchmark.predictions import PredictionFolder
+from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.provenance import digest
+from deocc_bench.core.statistics import RESAMPLES
+from deocc_bench.core.types import Prediction
+
+# A breakdown has some fifty bins of as many metrics: fewer resamples keep it from costing more than the run.
+BREAKDOWN_RESAMPLES = 200
+DRAW_MARK = "#"
+NO_NETWORK = Unavailable("no network was asked for")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What numbers are made of, beside the predictions.
+
+    Args:
+        task: "mask", "content" or "joint".
+        initial_mask: the spec that the method was run with.
+        seed: of the initial mask and of the bootstrap.
+        convention: name of a convention whose metrics are added.
+        extractor, perceptual: networks, or why there is none.
+        resamples: of the bootstrap.
+        device: of the networks.
+    """
+
+    task: str
+    initial_mask: str = DATASET_MASK
+    seed: int = 0
+    convention: str = conventions.DEFAULT
+    extractor: Extractor | Unavailable = NO_NETWORK
+    perceptual: PerceptualDistance | Unavailable = NO_NETWORK
+    resamples: int = RESAMPLES
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The table of one prediction folder, what its pictures say as a set, and the digest of what was read."""
+
+    table: pd.DataFrame
+    distances: Mapping[str, MetricValue]
+    predictions_digest: str
+
+
+def score_folder(
+    predictions: Path,
+    dataset: DatasetReader,
+    split: str,
+    ids: Sequence[str],
+    scoring: Scoring,
+    workers: int = 1,
+    progress: Callable[[int], object] = lambda n: None,
+) -> Scored:
+    """Score the samples `ids` of a prediction folder.
+
+    Args:
+        workers: threads that read and compute.
+        progress: called with 1 for each sample.
+
+    Raises:
+        DeoccError: a prediction is missing (says how many), or can't be scored (names the file).
+    """
+    folder = PredictionFolder(predictions)
+    missing = [i for i in ids if not folder.holds(i, scoring.task)]
+    if missing:
+        raise DeoccError(
+            f"{predictions}: {len(missing)} of {len(ids)} samples have no prediction, e.g. {missing[0]!r}; "
+            "predict them, or score fewer with --limit"
+        )
+
+    def one(sample_id: str) -> tuple[dict[str, Any], str]:
+        result = _score_sample(folder, dataset.record(split, sample_id), scoring)
+        progress(1)
+        return result
+
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            results = list(pool.map(one, ids))
+    else:
+        results = [one(i) for i in ids]
+    table = to_table([row for row, _ in results])
+    known = digest(*(f"{i} {d}" for i, (_, d) in sorted(zip(ids, results, strict=True))))
+    return Scored(table, _distances(folder, dataset, split, sorted(ids), scoring), known)
+
+
+def summarise(
+    table: pd.DataFrame, scoring: Scoring, distances: Mapping[str, MetricValue] | None = None
+) -> tuple[dict[str, MetricValue], Breakdown]:
+    """Metrics and breakdowns of a table (of `score_folder`, or read from `samples.csv`)."""
+    metrics = {**aggregate(table, scoring.task, scoring.seed, scoring.resamples), **(distances or {})}
+    if scoring.convention != conventions.DEFAULT:
+        if scoring.task == "content":
+            raise DeoccError(f"convention {scoring.convention!r} scores masks, but the task is 'content'")
+        metrics |= conventions.score(table, scoring.convention, scoring.seed, scoring.resamples)
+    parts = breakdown(table, scoring.task, scoring.seed, min(scoring.resamples, BREAKDOWN_RESAMPLES))
+    return metrics, {k: {b: _defined(m) for b, m in bins.items()} for k, bins in parts.items()}
+
+
+def merge_draws(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All draws of a random method in one table, ids `<sample>#<draw>`.
+
+    Its means are means over the draws, and its clusters hold all draws of a human.
+    """
+    marked = [t.assign(id=[f"{i}{DRAW_MARK}{k:02d}" for i in t["id"]]) for k, t in enumerate(tables)]
+    return to_table(pd.concat(marked).astype(object).to_dict("records"))
+
+
+def count_samples(metrics: Mapping[str, MetricValue], draws: int) -> dict[str, MetricValue]:
+    """Metrics of a merged table with `n` and `n_defined` counting samples rather than draws."""
+    return {name: {**m, "n": m["n"] // draws, "n_defined": -(-m["n_defined"] // draws)} for name, m in metrics.items()}
+
+
+def mean_distances(per_draw: Sequence[Mapping[str, MetricValue]]) -> dict[str, MetricValue]:
+    """Distances of distributions, averaged over the draws: each is of n pictures, as other methods' are."""
+    first = dict(per_draw[0])
+    for name, metric in first.items():
+        values = [d[name]["value"] for d in per_draw]
+        numbers = [v for v in values if v is not None]
+        if len(numbers) == len(values):
+            first[name] = {**metric, "value": float(np.mean(numbers))}
+    return first
+
+
+def best_draws(tables: Sequence[pd.DataFrame], task: str) -> list[int]:
+    """For each sample (in id order) the draw that the truth says is best. An oracle: no method could choose so.
+
+    The best has the highest amodal IoU in task `mask`, the least L1 over the picture in `content`, over the human in
+    `joint`. The first of equal ones is taken.
+    """
+    if task == "mask":
+        union = [column(t, "predicted") + column(t, "amodal") - column(t, "amodal_inter") for t in tables]
+        # The truth is never empty, so neither is a union.
+        scores = [-column(t, "amodal_inter") / u for t, u in zip(tables, union, strict=True)]
+    else:
+        scores = [column(t, "abs_human" if task == "joint" else "abs_image") for t in tables]
+    return [int(k) for k in np.argmin(np.stack(scores), axis=0)]
+
+
+def pick_draws(tables: Sequence[pd.DataFrame], chosen: Sequence[int]) -> pd.DataFrame:
+    """The table with sample i's row from draw `chosen[i]`."""
+    rows = [tables[k].iloc[i].to_dict() for i, k in enumerate(chosen)]
+    return to_table([{k: None if v is pd.NA else v for k, v in row.items()} for row in rows])
+
+
+def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scoring) -> tuple[dict[str, Any], str]:
+    prediction = folder.read(record.id, record.size, scoring.task)
+    amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
+    parsing = images.read_indices(record.parsing_path) if record.parsing_path else None
+    # The group is what the bootstrap resamples: the source photo, or the person where the dataset knows them.
+    row = identity_row(record.id, record.group_id, [o["category"] for o in record.occluders])
+    initial = None if scoring.task == "content" else initial_mask(record, scoring.initial_mask, scoring.seed)
+    if prediction.amodal is None:
+        row |= truth_row(amodal, modal, parsing)
+    else:
+        row |= mask_row(amodal, modal, prediction.amodal, prediction.modal, initial, parsing, prediction.parsing)
+    if prediction.image is not None:
+        row |= _content(record, prediction, amodal, modal, parsing, initial, scoring)
+    arrays = [a for a in (prediction.amodal, prediction.modal, prediction.parsing, prediction.image) if a is not None]
+    return row, digest(*arrays)
+
+
+def _content(
+    record: SampleRecord,
+    prediction: Prediction,
+    amodal: np.ndarray,
+    modal: np.ndarray,
+    parsing: np.ndarray | None,
+    initial: np.ndarray | None,
+    scoring: Scoring,
+) -> dict[str, Any]:
+    assert prediction.image is not None
+    image, complete = images.read_rgb(record.image_path), _complete(record)
+    fill = _fill(prediction, amodal, modal, initial)
+    row = content_row(image, complete, amodal, modal, prediction.image, parsing, fill)
+    if isinstance(scoring.perceptual, PerceptualDistance):
+        row |= extractors.perceptual_row(
+            scoring.perceptual, image, complete, amodal, modal, prediction.image, fill, scoring.device
+        )
+    return row
+
+
+def _fill(prediction: Prediction, amodal: np.ndarray, modal: np.ndarray, initial: np.ndarray | None) -> np.ndarray:
+    if prediction.amodal is None:
+        return amodal & ~modal
+    return prediction.amodal & ~own_modal(prediction.amodal, prediction.modal, initial)
+
+
+def _complete(record: SampleRecord) -> np.ndarray:
+    if record.complete_path is None:
+        raise DeoccError(f"{record.root}: sample {record.id!r} has no un-occluded image; only task mask can be scored")
+    return images.read_rgb(record.complete_path)
+
+
+def _distances(
+    folder: PredictionFolder, dataset: DatasetReader, split: str, ids: Sequence[str], scoring: Scoring
+) -> dict[str, MetricValue]:
+    if scoring.task == "mask":
+        return {}
+    found: dict[str, MetricValue] = {}
+    network = scoring.extractor
+    for region in DISTRIBUTION_REGIONS:
+        reason = _why_no_fid(network, len(ids))
+        if reason is not None:
+            names = [base + ("" if region == "image" else f"_{region}") for base in ("fid", "kid")]
+            found |= {name: unavailable(name, len(ids), reason) for name in names}
+        if isinstance(network, Unavailable) or len(ids) < 2:
+            continue
+        truths = _truth_features(network, dataset, split, ids, region, scoring.device)
+        views = (_predicted_view(folder, dataset.record(split, i), scoring, region) for i in ids)
+        predicted = network.features((v for v in views if v is not None), device=scoring.device)
+        for name, value in extractors.distances(truths, predicted, network, region).items():
+            found[name] = given(name, value, len(ids))
+    return found
+
+
+def _why_no_fid(network: Extractor | Unavailable, n: int) -> str | None:
+    if isinstance(network, Unavailable):
+        return network.reason
+    if n < 2:
+        return "a distance of distributions needs two samples or more"
+    return None if network.is_inception else f"the network is {network.label}, whose distances are called fd and kd"
+
+
+def _truth_features(
+    network: Extractor, dataset: DatasetReader, split: str, ids: Sequence[str], region: str, device: str
+) -> np.ndarray:
+    def compute() -> np.ndarray:
+        views = (_truth_view(dataset.record(split, i), region) for i in ids)
+        return network.features((v for v in views if v is not None), device=device)
+
+    return extractors.cached_features(compute, dataset.fingerprint, network, region, ids)
+
+
+def _truth_view(record: SampleRecord, region: str) -> np.ndarray | None:
+    amodal = masks.decode(record.amodal)
+    picture = truth_image(images.read_rgb(record.image_path), _complete(record), amodal)
+    return distribution_view(picture, amodal, region)
+
+
+def _predicted_view(folder: PredictionFolder, record: SampleRecord, scoring: Scoring, region: str) -> np.ndarray | None:
+    prediction = folder.read(record.id, record.size, scoring.task)
+    assert prediction.image is not None
+    amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
+    initial = None if scoring.task == "content" else initial_mask(record, scoring.initial_mask, scoring.seed)
+    picture = composite(images.read_rgb(record.image_path), prediction.image, _fill(prediction, amodal, modal, initial))
+    return distribution_view(picture, amodal, region)
+
+
+def _defined(metrics: Mapping[str, MetricValue]) -> dict[str, MetricValue]:
+    return {name: m for name, m in metrics.items() if m["n_defined"]}
