@@ -51,7 +51,7 @@ def _dataset_options(command: Any) -> Any:
 
 @click.command()
 @click.argument("method")
-@click.option("--task", required=True, type=click.Choice(TASKS))
+@click.option("--task", required=True, type=click.Choice(TASKS), help="What is predicted.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--initial-mask", default="dataset", show_default=True, help="SPEC[,SPEC...], e.g. perfect,dilate:3.")
@@ -153,7 +153,7 @@ def score(
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Dataset folder.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--task", required=True, type=click.Choice(TASKS))
+@click.option("--task", required=True, type=click.Choice(TASKS), help="What is predicted.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N samples must be there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

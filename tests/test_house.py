@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 import time
@@ -73,8 +74,14 @@ def test_setup_cfg_lists_every_package() -> None:
 
 
 def test_wheel_holds_what_the_folders_hold(tmp_path: Path) -> None:
+    # A copy: setuptools keeps what it once built in build/, and would pack files that are no longer there.
+    source = tmp_path / "source"
+    for name in ("deocc_bench", *ROOMS):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path / "dist"), str(ROOT)],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path / "dist"), str(source)],
         check=True,
         capture_output=True,
     )
