@@ -1,0 +1,197 @@
+"""The square crop about a person, and what of it is worth computing once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from deocc_bench.core import masks
+from deocc_bench.core.errors import InvariantError
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.types import Human
+
+_COARSE = 40  # cells on the longer side of the grid that placement searches
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Random geometry of a crop; the defaults are those of the parent code's proxy.
+
+    Args:
+        shift: of the centre, share of the side, each way.
+        scale: range that the side is multiplied with.
+        flip: chance of mirroring.
+        keep_inside: never cut the person's box, whatever shift and scale say.
+    """
+
+    shift: float = 0.2
+    scale: tuple[float, float] = (0.8, 1.2)
+    flip: float = 0.5
+    keep_inside: bool = True
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the photo in pixels: left, top, side. It may leave the photo."""
+
+    x: int
+    y: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A person in the frame of a sample. Treat the arrays as read-only: samples share them.
+
+    Args:
+        image: uint8 H x W x 3, RGB.
+        mask: bool H x W, the whole person.
+        parsing: uint8 H x W, LIP ids, over 0 exactly where `mask` is; or None.
+        photo: the rectangle (x0, y0, x1, y1), end exclusive, that shows photo and not padding; all where None.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    parsing: np.ndarray | None
+    photo: tuple[int, int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.mask.any():
+            raise InvariantError("the person vanished from the crop")
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The mask as uint8 0 / 255."""
+        return np.where(self.mask, np.uint8(255), np.uint8(0))
+
+    @cached_property
+    def area(self) -> int:
+        """Pixels of the person."""
+        return int(cv2.countNonZero(self.pixels))
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """Tight box (x0, y0, x1, y1), end exclusive."""
+        box = masks.tight_box(self.mask)
+        assert box is not None  # __post_init__ saw a pixel
+        return box
+
+    @cached_property
+    def frame(self) -> tuple[int, int, int, int]:
+        """`photo`, filled in. Occluders end at it, as they would had they stood before the camera."""
+        height, width = self.mask.shape
+        return self.photo or (0, 0, width, height)
+
+    @cached_property
+    def cell(self) -> int:
+        """Side in pixels of a cell of the grid that placement searches."""
+        return max(1, math.ceil(max(self.mask.shape) / _COARSE))
+
+    @cached_property
+    def soft(self) -> np.ndarray:
+        """uint8 alpha of the person for things behind them: soft inside the outline, 0 outside the mask."""
+        blurred = cv2.blur(self.pixels, (3, 3), borderType=cv2.BORDER_REPLICATE)
+        return cv2.bitwise_and(blurred, self.pixels)
+
+
+def window(box: tuple[int, int, int, int], shift: tuple[float, float] = (0.0, 0.0), scale: float = 1.0) -> Window:
+    """The square about a tight box (x0, y0, x1, y1): side max(sqrt(3 w h), 1.1 w, 1.1 h), times `scale`.
+
+    `shift` moves its centre, as a share of the side. Source: the proxy of the parent code of the paper's authors.
+    """
+    x0, y0, x1, y1 = box
+    w, h = x1 - x0, y1 - y0
+    side = max(math.sqrt(3 * w * h), 1.1 * w, 1.1 * h) * scale
+    cx = (x0 + x1) / 2 + shift[0] * side
+    cy = (y0 + y1) / 2 + shift[1] * side
+    whole = max(1, math.ceil(side - 1e-6))
+    return Window(round(cx - whole / 2), round(cy - whole / 2), whole)
+
+
+def jittered(box: tuple[int, int, int, int], jitter: Jitter, rng: np.random.Generator) -> tuple[Window, bool]:
+    """A random window about the box, and whether to mirror it."""
+    x0, y0, x1, y1 = box
+    dx, dy = (float(v) for v in rng.uniform(-jitter.shift, jitter.shift, 2))
+    scale = float(rng.uniform(*jitter.scale))
+    flip = bool(rng.random() < jitter.flip)
+    w = window(box, (dx, dy), scale)
+    if jitter.keep_inside:
+        side = max(w.side, x1 - x0, y1 - y0)
+        w = Window(min(max(w.x, x1 - side), x0), min(max(w.y, y1 - side), y0), side)
+    return w, flip
+
+
+def crop(
+    human: Human, size: int | None = 256, jitter: Jitter | None = None, rng: np.random.Generator | None = None
+) -> Crop:
+    """Cut a person out of their photo.
+
+    Args:
+        human: as a source loads it.
+        size: side of the square result in pixels; None for native: the photo as it is, no crop.
+        jitter: random geometry, drawn from `rng`; the square about the person where None. Native takes its flip alone.
+    """
+    box = masks.tight_box(human.mask)
+    if box is None:
+        raise InvariantError(f"{human.id}: the mask is empty")
+    flip = False
+    where: Window | None = None
+    if jitter is not None:
+        if rng is None:
+            raise ValueError("jitter needs a generator")
+        where, flip = jittered(box, jitter, rng)
+    if size is None:
+        result = Crop(human.image, human.mask, human.parsing)
+    else:
+        result = _cut(human, where or window(box), size)
+    return mirrored(result) if flip else result
+
+
+def cut(array: np.ndarray, where: Window) -> np.ndarray:
+    """The window of an H x W or H x W x C array at its own resolution; 0 beyond the photo."""
+    out = np.zeros((where.side, where.side, *array.shape[2:]), array.dtype)
+    h, w = array.shape[:2]
+    x0, y0 = max(0, where.x), max(0, where.y)
+    x1, y1 = min(w, where.x + where.side), min(h, where.y + where.side)
+    if x1 > x0 and y1 > y0:
+        out[y0 - where.y : y1 - where.y, x0 - where.x : x1 - where.x] = array[y0:y1, x0:x1]
+    return out
+
+
+def mirrored(source: Crop) -> Crop:
+    """The crop mirrored; left and right labels change places, as the person's left hand is now their right."""
+    parsing = None if source.parsing is None else LIP.flip_table()[source.parsing[:, ::-1]]
+    x0, y0, x1, y1 = source.frame
+    width = source.mask.shape[1]
+    return Crop(
+        np.ascontiguousarray(source.image[:, ::-1]),
+        np.ascontiguousarray(source.mask[:, ::-1]),
+        parsing,
+        (width - x1, y0, width - x0, y1),
+    )
+
+
+def _cut(human: Human, where: Window, size: int) -> Crop:
+    """All arrays through one geometry: pixel centres map onto pixel centres in photo and label alike."""
+    shrink = where.side > size
+    photo = cv2.resize(
+        cut(human.image, where), (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
+    )
+    height, width = human.mask.shape
+    scale = size / where.side
+    frame = (
+        max(0, math.floor(-where.x * scale)),
+        max(0, math.floor(-where.y * scale)),
+        min(size, math.ceil((width - where.x) * scale)),
+        min(size, math.ceil((height - where.y) * scale)),
+    )
+    # INTER_NEAREST would take the top left pixel of each square, half a square off the photo.
+    if human.parsing is not None:
+        parsing = cv2.resize(cut(human.parsing, where), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+        return Crop(photo, parsing > 0, parsing, frame)
+    mask = cv2.resize(cut(human.mask, where).view(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    return Crop(photo, mask > 0, None, frame)

@@ -1,0 +1,110 @@
+"""Which cut-outs make good occluders. Annotated instances are often slices of things; those are left out and listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Things whose annotation is nearly always a slice: a table under its dishes, a bed under its sleeper.
+SLICED = frozenset(
+    {"dining table", "bed", "oven", "toilet", "sink", "refrigerator", "couch", "microwave", "tv", "toaster", "train"}
+)
+
+
+@dataclass(frozen=True)
+class OccluderFilter:
+    """What an instance must be like. Lengths are pixels of its photo.
+
+    Args:
+        min_area: of the mask, in pixels.
+        min_side: of its box.
+        frame_margin: a box nearer to the photo's edge than this is taken as cut by it.
+        max_holes: share of the filled outline that is holes.
+        min_solidity: mask area over convex hull area.
+        min_largest: share of the area in its largest connected part.
+        max_touching: share of the outline that lies next to other instances: what is in front there nobody knows.
+        excluded: categories left out.
+        persons: people cut out of photos may hide the person (their category stays "person").
+    """
+
+    min_area: int = 2000
+    min_side: int = 30
+    frame_margin: float = 4.0
+    max_holes: float = 0.12
+    min_solidity: float = 0.4
+    min_largest: float = 0.92
+    max_touching: float = 0.3
+    excluded: frozenset[str] = SLICED
+    persons: bool = True
+
+    def reject_box(
+        self, category: str, area: float, box: tuple[float, float, float, float], height: int, width: int
+    ) -> str | None:
+        """The reason against an instance that its record alone gives (box as x, y, w, h), or None."""
+        x, y, w, h = box
+        if category in self.excluded:
+            return "category left out"
+        if category == "person" and not self.persons:
+            return "a person"
+        if area < self.min_area or min(w, h) < self.min_side:
+            return f"too small ({w:.0f} x {h:.0f} px)"
+        m = self.frame_margin
+        if x < m or y < m or x + w > width - m or y + h > height - m:
+            return "cut by the frame"
+        return None
+
+    def reject_mask(self, mask: np.ndarray) -> str | None:
+        """The reason that the shape of a bool H x W mask gives, or None."""
+        shape = measure(mask)
+        if shape.area < self.min_area:
+            return f"too small (area {shape.area} px)"
+        if shape.largest < self.min_largest:
+            return f"fragmented (largest part {shape.largest:.2f})"
+        if shape.holes > self.max_holes:
+            return f"holed ({shape.holes:.2f})"
+        if shape.solidity < self.min_solidity:
+            return f"not solid ({shape.solidity:.2f})"
+        return None
+
+    def reject_neighbours(self, mask: np.ndarray, others: np.ndarray) -> str | None:
+        """The reason that other instances' pixels (`others`, bool H x W) near the outline of `mask` give, or None."""
+        share = touching(mask, others)
+        return f"cut by another instance ({share:.2f})" if share > self.max_touching else None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """area in pixels; share of the largest part; share of holes in the filled outline; area over convex hull area."""
+
+    area: int
+    largest: float
+    holes: float
+    solidity: float
+
+
+def measure(mask: np.ndarray) -> Shape:
+    """The shape of a bool H x W mask; all zero for an empty one."""
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    area = int(cv2.countNonZero(pixels))
+    if area == 0:
+        return Shape(0, 0.0, 0.0, 0.0)
+    stats = cv2.connectedComponentsWithStats(pixels, connectivity=8)[2]
+    contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    filled = cv2.drawContours(np.zeros_like(pixels), contours, -1, 1, cv2.FILLED)
+    hull = cv2.fillConvexPoly(np.zeros_like(pixels), cv2.convexHull(np.concatenate(contours)), 1)
+    return Shape(
+        area=area,
+        largest=int(stats[1:, cv2.CC_STAT_AREA].max()) / area,
+        holes=1 - area / int(cv2.countNonZero(filled)),
+        solidity=area / int(cv2.countNonZero(hull)),
+    )
+
+
+def touching(mask: np.ndarray, others: np.ndarray, reach: int = 3) -> float:
+    """Share of the outline pixels of `mask` that have a pixel of `others` within `reach` pixels."""
+    pixels = np.pad(mask, 1).astype(np.uint8)
+    outline = pixels & ~cv2.erode(pixels, np.ones((3, 3), np.uint8))
+    near = cv2.dilate(np.pad(others & ~mask, 1).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return cv2.countNonZero(outline & near) / max(1, cv2.countNonZero(outline))

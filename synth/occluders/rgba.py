@@ -1,0 +1,138 @@
+"""`rgba:DIR`: a folder of cut-outs with soft alpha, PNG or WebP."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.types import Occluder
+from deocc_bench.synth.occluders.base import summary
+
+_MIN_AREA = 1000  # pixels with an alpha of at least 0.5
+_SUFFIXES = (".png", ".webp")
+
+
+def open_source(argument: str, skip_bad: bool = False, **_: Any) -> RgbaOccluders:
+    """Open a folder."""
+    return RgbaOccluders(Path(argument), skip_bad=skip_bad)
+
+
+class RgbaOccluders:
+    """The cut-outs of a folder; each is its own group.
+
+    A file `<stem>.json` beside a cut-out may give its `category` and `licence`. Otherwise the category is the stem
+    without its digits, and the licence the first line of the folder's LICENSE file.
+
+    Args:
+        folder: holds the files; sub-folders are not looked into.
+        skip_bad: reject broken files instead of raising.
+
+    Raises:
+        InputError: a missing folder, a broken file, or two files of one stem.
+    """
+
+    kind = "rgba"
+
+    def __init__(self, folder: Path, skip_bad: bool = False) -> None:
+        if not folder.is_dir():
+            raise InputError(folder, "no such folder", "write rgba:DIR with a folder of PNG or WebP cut-outs")
+        self.folder = folder
+        self._default_licence = _folder_licence(folder)
+        self._paths: dict[str, Path] = {}
+        self._about: dict[str, dict[str, str]] = {}
+        self._rejected: list[tuple[str, str]] = []
+        seen: dict[str, str] = {}
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() not in _SUFFIXES:
+                continue
+            occluder_id = f"rgba-{path.stem}"
+            if occluder_id in seen:
+                raise InputError(path, f"has the stem of {seen[occluder_id]}", "rename one of the two")
+            seen[occluder_id] = path.name
+            try:
+                reason = _reject(images.read_rgba(path)[..., 3])
+                about = self._read_about(path)
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                reason, about = f"bad file ({error.problem})", {}
+            if reason:
+                self._rejected.append((occluder_id, reason))
+            else:
+                self._paths[occluder_id], self._about[occluder_id] = path, about
+
+    def ids(self) -> list[str]:
+        """All that passed, sorted."""
+        return sorted(self._paths)
+
+    def group_of(self, occluder_id: str) -> str:
+        """The cut-out itself."""
+        return occluder_id
+
+    def category_of(self, occluder_id: str) -> str:
+        """From the file beside it, or the stem without digits."""
+        return self._about[occluder_id]["category"]
+
+    def rejected(self) -> list[tuple[str, str]]:
+        """(id, reason), sorted."""
+        return sorted(self._rejected)
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, licences, and the folder's name."""
+        return summary(self, Counter(a["licence"] for a in self._about.values()), folder=self.folder.name)
+
+    def load(self, occluder_id: str) -> Occluder:
+        """The cut-out, cropped to what of it is not transparent."""
+        rgba = images.read_rgba(self._paths[occluder_id])
+        x0, y0, x1, y1 = masks.tight_box(rgba[..., 3] > 4) or (0, 0, 0, 0)
+        rgba = rgba[y0:y1, x0:x1]
+        return Occluder(
+            id=occluder_id,
+            group_id=occluder_id,
+            image=np.ascontiguousarray(rgba[..., :3]),
+            alpha=rgba[..., 3].astype(np.float32) / np.float32(255),
+            category=self.category_of(occluder_id),
+            licence=self._about[occluder_id]["licence"],
+            source=self.kind,
+        )
+
+    def _read_about(self, path: Path) -> dict[str, str]:
+        beside = path.with_suffix(".json")
+        about: dict[str, Any] = {}
+        if beside.exists():
+            try:
+                about = json.loads(beside.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    beside, f"can't be read ({error})", 'write {"category": ..., "licence": ...}'
+                ) from error
+            if not isinstance(about, dict):
+                raise InputError(beside, "is not an object", 'write {"category": ..., "licence": ...}')
+        stem = "".join(c for c in path.stem if not c.isdigit()).strip("-_ .").lower()
+        return {
+            "category": str(about.get("category", stem or "object")),
+            "licence": str(about.get("licence", about.get("license", self._default_licence))),
+        }
+
+
+def _reject(alpha: np.ndarray) -> str | None:
+    solid = int(np.count_nonzero(alpha >= 128))
+    if solid < _MIN_AREA:
+        return f"too small ({solid} px with alpha of at least 0.5)"
+    if alpha.min() == 255:
+        return "not cut out (no pixel is transparent)"
+    return None
+
+
+def _folder_licence(folder: Path) -> str:
+    for path in sorted(folder.iterdir()):
+        if path.stem.upper() in ("LICENSE", "LICENCE") and path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            return next((line.strip("# ").strip() for line in lines if line.strip("# ")), "not stated")
+    return "not stated"

@@ -1,0 +1,194 @@
+"""Initial masks: like a detector's in their errors, and the named degradations exactly what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deocc_bench.core import degrade as damage
+from deocc_bench.core.errors import UsageError
+from deocc_bench.core.masks import mask_iou
+from deocc_bench.core.seeding import rng
+from deocc_bench.synth.initial import degrade, initial_mask, parse
+
+SIZE = 256
+
+
+def case(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """modal, occluder, amodal, parsing of a figure behind a box."""
+    parsing = np.zeros((SIZE, SIZE), np.uint8)
+    parsing[70:150, 95:160] = 5
+    parsing[30:72, 108:146] = 13
+    parsing[75:145, 80:95] = 15
+    parsing[75:145, 160:175] = 14
+    parsing[150:240, 98:124] = 17
+    parsing[150:240, 131:157] = 16
+    occluder = np.zeros((SIZE, SIZE), bool)
+    x, y = rng(seed, "case").integers(40, 150, 2)
+    occluder[y + 40 : y + 120, x : x + 70] = True
+    amodal = parsing > 0
+    return amodal & ~occluder, occluder, amodal, parsing
+
+
+def overlap(strength: float, count: int = 60) -> np.ndarray:
+    values = []
+    for k in range(count):
+        modal, occluder, amodal, parsing = case(k)
+        values.append(mask_iou(degrade(modal, occluder, amodal, parsing, strength, rng(k, "i")), modal))
+    return np.array(values)
+
+
+def test_the_default_is_like_a_detector() -> None:
+    values = overlap(0.5)
+    assert 0.83 < values.mean() < 0.93
+    assert values.std() > 0.02
+    assert values.max() < 0.999
+
+
+def test_errors_grow_with_strength() -> None:
+    means = [overlap(s, 40).mean() for s in (0.0, 0.2, 0.5, 1.0)]
+    assert means[0] == 1.0
+    assert means == sorted(means, reverse=True)
+    assert means[1] > 0.93
+    assert means[3] < 0.8
+
+
+def test_some_leak_into_the_occluder_and_some_keep_away() -> None:
+    leaked, missed = [], []
+    for k in range(60):
+        modal, occluder, amodal, parsing = case(k)
+        mask = degrade(modal, occluder, amodal, parsing, 0.7, rng(k, "leak"))
+        leaked.append((mask & occluder).sum() / occluder.sum())
+        missed.append((modal & ~mask).sum() / modal.sum())
+    assert max(leaked) > 0.05
+    assert min(leaked) < 0.01
+    assert max(missed) > 0.15
+
+
+def test_a_whole_part_is_sometimes_missed() -> None:
+    missed = 0
+    for k in range(80):
+        _, _, amodal, parsing = case(k)
+        nothing = np.zeros_like(amodal)
+        mask = degrade(amodal, nothing, amodal, parsing, 0.6, rng(k, "part"))
+        missed += any(mask[parsing == i].mean() < 0.3 for i in (13, 14, 15, 16, 17))
+    assert 4 <= missed <= 45
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_never_empty_always_a_mask(seed: int, strength: float, with_parsing: bool) -> None:
+    random = np.random.default_rng(seed)
+    modal = np.zeros((90, 70), bool)
+    y, x = int(random.integers(88)), int(random.integers(68))
+    modal[y : y + int(random.integers(1, 30)), x : x + int(random.integers(1, 30))] = True
+    occluder = random.random((90, 70)) < 0.3
+    parsing = np.where(modal, np.uint8(5), np.uint8(0)) if with_parsing else None
+    before = modal.copy()
+    mask = degrade(modal, occluder, modal, parsing, strength, random)
+    assert mask.shape == modal.shape
+    assert mask.dtype == bool
+    assert mask.any()
+    assert np.array_equal(modal, before)
+
+
+def test_of_nothing_comes_nothing() -> None:
+    nothing = np.zeros((40, 40), bool)
+    assert not degrade(nothing, ~nothing, ~nothing, None, 1.0, rng(0, "n")).any()
+
+
+def test_the_same_generator_gives_the_same_mask() -> None:
+    modal, occluder, amodal, parsing = case(3)
+    one, two = (degrade(modal, occluder, amodal, parsing, 0.5, rng(9, "same")) for _ in range(2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, degrade(modal, occluder, amodal, parsing, 0.5, rng(10, "same")))
+
+
+def test_specs() -> None:
+    assert parse("detector") == 0.5
+    assert parse("detector:0.2") == 0.2
+    assert parse("dilate:3+drop") is None
+    for bad, told in (
+        ("detectr", "did you mean 'detector'"),
+        ("detector:2", "from 0 to 1"),
+        ("detector:x", "from 0 to 1"),
+        ("dilate:x", "the amount must be a number from"),
+        ("drop:1.5", "the amount must be a number from"),
+        ("dilate:3+erod", "did you mean 'erode'"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            parse(bad)
+    modal, occluder, amodal, parsing = case()
+    assert np.array_equal(initial_mask("perfect", modal, occluder, amodal, parsing, rng(0, "p")), modal)
+    eroded = initial_mask("erode:2", modal, occluder, amodal, parsing, rng(0, "p"))
+    assert eroded.sum() < modal.sum()
+    assert not (eroded & ~modal).any()
+
+
+def square() -> np.ndarray:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 12:26] = True
+    return mask
+
+
+def test_dilate_and_erode_by_hand() -> None:
+    random = rng(0, "d")
+    mask = square()
+    assert damage.apply(mask, "dilate:2", random)[8, 12:26].all()
+    assert not damage.apply(mask, "dilate:2", random)[7].any()
+    assert not damage.apply(mask, "dilate:2", random)[8, 10]  # a disk, not a square
+    assert np.array_equal(np.argwhere(damage.apply(mask, "erode:2", random))[[0, -1]], [[12, 14], [17, 23]])
+    assert np.array_equal(damage.apply(mask, "dilate:0", random), mask)
+    edge = np.ones((9, 9), bool)
+    assert damage.apply(edge, "erode:2", random).all()
+
+
+def test_shift_moves_without_wrapping() -> None:
+    for k in range(20):
+        moved = damage.apply(square(), "shift:4", rng(k, "s"))
+        assert moved.sum() == 140
+        y, x = (v.mean() for v in np.nonzero(moved))
+        assert np.hypot(y - 14.5, x - 18.5) == pytest.approx(4, abs=0.8)
+    corner = np.zeros((9, 9), bool)
+    corner[0, 0] = True
+    for k in range(20):
+        assert damage.apply(corner, "shift:5", rng(k, "s")).sum() == 1  # never empty
+
+
+def test_drop_takes_the_share_in_one_piece() -> None:
+    for share in (0.1, 0.5):
+        left = damage.apply(square(), f"drop:{share}", rng(1, "x"))
+        assert left.sum() == round(140 * (1 - share))
+        gone = np.argwhere(square() & ~left)
+        assert np.ptp(gone, axis=0).max() < 14
+    assert np.array_equal(damage.apply(square(), "drop:1", rng(1, "x")), square())
+
+
+def test_lowres_and_polygon() -> None:
+    modal = case()[2]
+    rough, fine = (mask_iou(damage.apply(modal, f"lowres:{n}", rng(0, "l")), modal) for n in (7, 56))
+    assert rough is not None
+    assert fine is not None
+    assert 0.5 < rough < fine < 1
+    assert np.array_equal(damage.apply(square(), "polygon:1", rng(0, "p")), square())
+    y, x = np.mgrid[0:80, 0:80]
+    disk = np.hypot(y - 40, x - 40) < 30
+    few = mask_iou(damage.apply(disk, "polygon:8", rng(0, "p")), disk)
+    assert few is not None
+    assert 0.6 < few < 0.97
+
+
+@given(st.sampled_from(sorted(damage.DEGRADATIONS)), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_no_degradation_empties_a_mask_or_changes_its_input(name: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mask = random.random((30, 24)) < 0.05
+    mask[5, 5] = True
+    before = mask.copy()
+    out = damage.apply(mask, name, random)
+    assert out.any()
+    assert out.dtype == bool
+    assert out is not mask
+    assert np.array_equal(mask, before)
