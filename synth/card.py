@@ -1,0 +1,105 @@
+"""What stands beside a dataset for people: its card (README.md) and its contact sheet (preview.png)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core.dataset import SampleRecord
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.images import write_png
+from deocc_bench.core.seeding import hash64
+from deocc_bench.synth import contact_sheet
+from deocc_bench.synth.statistics import bar_chart
+
+PREVIEW = "preview.png"
+
+
+def write_preview(path: str | Path, records: Iterable[SampleRecord], count: int = 24) -> None:
+    """Draw `count` of `records` to `path`: those whose hash is lowest, so the choice is arbitrary but fixed.
+
+    Reads `records` once and keeps `count` of them: it may be a stream.
+    """
+    chosen = heapq.nsmallest(count, records, key=lambda r: hash64("preview", r.id))
+    write_png(path, contact_sheet.draw(sorted(chosen, key=lambda r: (r.occlusion_ratio, r.id))))
+
+
+def write_card(root: str | Path, info: dict[str, Any]) -> None:
+    """Write the dataset card of `dataset.json`'s content."""
+    atomic_write(Path(root) / "README.md", card(info))
+
+
+def card(info: dict[str, Any]) -> str:
+    """The dataset card as markdown, from `dataset.json` alone."""
+    spec, statistics = info.get("spec", {}), info.get("statistics", {})
+    rows = [
+        f"| {split} | {c['samples']} | {c['humans']} | {c['groups']} |" for split, c in sorted(info["counts"].items())
+    ]
+    parts = [
+        f"# {info['name']}",
+        "Occluded humans with exact amodal truth, made by deocc-bench " + info["versions"]["deocc-bench"] + "."
+        if info.get("kind") == "synthesised"
+        else "Annotated photographs, imported by deocc-bench.",
+        "![samples: occluded image, complete image, masks, parsing](preview.png)",
+        "In the third picture of each sample green is the visible part of the person, red the hidden part, and the "
+        "yellow line the initial mask, which stands for a detector's output.",
+        "| split | samples | humans | photos |\n|---|---|---|---|\n" + "\n".join(rows),
+        f"Fingerprint: `{info['fingerprint']}`",
+    ]
+    if spec:
+        parts += [
+            "## How it was made",
+            "```\n" + "\n".join(f"{k}: {_plain(v)}" for k, v in sorted(spec.items())) + "\n```",
+        ]
+    if info.get("rejected"):
+        reasons = info["rejected"]["humans"]
+        told = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
+        parts.append("## Left out")
+        if told:
+            parts.append("| humans left out because | n |\n|---|---|\n" + told)
+        parts.append(
+            f"Samples that could not reach their occlusion ratio: {info['rejected']['samples']}. "
+            "Every one is listed in `rejected.csv` with its reason."
+        )
+    for split, s in sorted(statistics.items()):
+        parts += [f"## Statistics: {split}", "```\n" + "\n".join(describe(s)) + "\n```"]
+    licences = "\n".join(f"| {name or 'not stated'} | {n} |" for name, n in sorted(info.get("licences", {}).items()))
+    parts += ["## Licences of the photos and occluders", "| licence | uses |\n|---|---|\n" + licences]
+    parts += ["Versions: " + ", ".join(f"{k} {v}" for k, v in sorted(info["versions"].items()))]
+    return "\n\n".join(parts) + "\n"
+
+
+def describe(summary: dict[str, Any]) -> list[str]:
+    """Statistics as text: for the card and for `deocc-bench inspect`."""
+    ratio, initial = summary["occlusion_ratio"], summary["initial_iou"]
+    lines = [
+        f"samples {summary['samples']}",
+        f"occlusion ratio: mean {ratio['mean']:.3f}, min {ratio['min']:.3f}, max {ratio['max']:.3f}",
+        *bar_chart({k: v for k, v in ratio["histogram"].items() if v}),
+        "",
+        "occluders in front: " + ", ".join(f"{k}: {v}" for k, v in summary["occluders_per_sample"].items()),
+    ]
+    if summary["occluders_behind"]:
+        lines.append(f"occluders behind the person: {summary['occluders_behind']}")
+    if initial["mean"] is not None:
+        lines.append(f"initial mask, IoU with the modal mask: mean {initial['mean']:.3f}")
+        lines += bar_chart({f"{k}-": v for k, v in initial["histogram"].items() if v})
+    lines += ["", "person's height, share of the picture"]
+    lines += bar_chart({f"{k}-": v for k, v in summary["person_height_share"].items()})
+    if summary["parts"]:
+        lines += ["", "body part: samples it is in / hidden in / mean share hidden"]
+        lines += [
+            f"{name:<14} {p['seen_in']:>6} {p['hidden_in']:>6} {p['mean_share_hidden']:>7.3f}"
+            for name, p in summary["parts"].items()
+        ]
+    categories = dict(list(summary["categories"].items())[:20])
+    if categories:
+        more = len(summary["categories"]) - len(categories)
+        lines += ["", "occluder categories" + (f" (and {more} more)" if more else ""), *bar_chart(categories)]
+    return lines
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,193 @@
+"""One sample, from top to bottom. Sample (human, variant) depends on the spec, the seed and those two alone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from deocc_bench.core import masks
+from deocc_bench.core.seeding import hash64, rng
+from deocc_bench.core.types import Human, Sample
+from deocc_bench.synth import augment
+from deocc_bench.synth.compositing import Composite, compose, unchanged_share
+from deocc_bench.synth.crop import Crop, Jitter, crop, window
+from deocc_bench.synth.initial import initial_mask
+from deocc_bench.synth.occluders import OccluderPool
+from deocc_bench.synth.occluders.prepared import Prepared, prepare
+from deocc_bench.synth.placement import Rejected, Request, solve
+from deocc_bench.synth.spec import SynthSpec
+
+_ATTEMPTS = 4  # fresh draws of occluders before a sample is given up
+_SPARES = 6  # occluders beyond those needed that an attempt may turn to
+_SHADOW = 0.6
+_CACHE_BYTES = 600_000_000
+# More hidden pixels than this whose colour is that of the person make the occluder invisible: black on black.
+_MAX_UNCHANGED = 0.2
+
+
+@dataclass(frozen=True)
+class PreparedHuman:
+    """A human with what all their samples share: the crop, or with geometric augmentation the photo."""
+
+    id: str
+    group_id: str
+    licence: str
+    scene: Crop | None
+    human: Human | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels held."""
+        held: Any = self.scene or self.human
+        return sum(a.nbytes for a in (held.image, held.mask, held.parsing) if a is not None)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A sample that could not be made, and why."""
+
+    sample_id: str
+    reason: str
+
+
+class Generator:
+    """Makes samples. Holds the occluders of each split and a cache of prepared ones.
+
+    Args:
+        spec: what is asked for.
+        pools: occluders by split.
+    """
+
+    def __init__(self, spec: SynthSpec, pools: Mapping[str, OccluderPool]) -> None:
+        self.spec, self.pools = spec, pools
+        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
+        self._bytes = 0
+        self._balance = None if spec.balance == "none" else spec.balance
+        self._jitter = augment.jitter(spec.augment)
+
+    def prepare(self, human: Human) -> PreparedHuman:
+        """What all samples of a human share."""
+        if self._jitter is None:
+            scene = crop(human, self.spec.size)
+            return PreparedHuman(human.id, human.group_id, human.licence, scene, None)
+        return PreparedHuman(
+            human.id, human.group_id, human.licence, None, _shrunk(human, self.spec.size, self._jitter)
+        )
+
+    def sample(
+        self, human: PreparedHuman, split: str, variant: int, key: tuple[object, ...] | None = None
+    ) -> Sample | Rejection:
+        """One sample, or why there is none.
+
+        Args:
+            split: its occluders come from the pool of this split.
+            variant: decides the requested ratio, and with the human all else.
+            key: replaces the variant as the source of randomness, e.g. ("epoch", 3, 0).
+        """
+        spec = self.spec
+        key = ("variant", variant) if key is None else key
+        sample_id = f"{human.id}-v{variant}" if key[0] == "variant" else f"{human.id}-{'-'.join(map(str, key))}"
+        wanted, target = spec.request(human.id, variant)
+        reason = "no occluder"
+        for attempt in range(_ATTEMPTS):
+            random = rng(spec.seed, "sample", human.id, *key, attempt)
+            scene = augment.photo(self._scene(human, random), spec.augment, random)
+            count = int(random.integers(spec.per_sample[0], spec.per_sample[1] + 1))
+            behind = int(random.random() < spec.behind)
+            request = Request(
+                target, wanted.low, wanted.high, count=count, behind=behind, hide=spec.hide, feather=spec.feather
+            )
+            candidates = self._candidates(split, human, hash64(spec.seed, "pick", human.id, *key, attempt), request)
+            placed = solve(scene, candidates, request, random)
+            if isinstance(placed, Rejected):
+                reason = placed.reason
+                continue
+            made = compose(scene, placed, spec.harmonise, shadow=_SHADOW if spec.shadow else 0.0)
+            problem = self._problem(made, wanted.low, wanted.high)
+            if problem is not None:
+                reason = problem
+                continue
+            image, complete = augment.pair(made.image, made.complete, spec.augment, random, scene.frame)
+            provenance = {"requested_ratio": round(target, 6), "attempt": attempt, "seed": spec.seed}
+            return Sample(
+                id=sample_id,
+                split=split,
+                group_id=human.group_id,
+                human_id=human.id,
+                variant=variant,
+                image=image,
+                complete=complete,
+                amodal=made.amodal,
+                modal=made.modal,
+                initial=self._initial(made, rng(spec.seed, "initial", human.id, *key)),
+                parsing=made.parsing,
+                occluders=made.occluders,
+                provenance=provenance,
+            )
+        return Rejection(sample_id, reason)
+
+    def _scene(self, human: PreparedHuman, random: np.random.Generator) -> Crop:
+        if human.scene is not None:
+            return human.scene
+        assert human.human is not None
+        return crop(human.human, self.spec.size, self._jitter, random)
+
+    def _candidates(self, split: str, human: PreparedHuman, key: int, request: Request) -> Iterator[Prepared]:
+        need = request.count + request.behind + _SPARES
+        for occluder_id in self.pools[split].pick(key, need, self._balance, human.group_id):
+            yield self._occluder(split, occluder_id)
+
+    def _occluder(self, split: str, occluder_id: str) -> Prepared:
+        found = self._prepared.get(occluder_id)
+        if found is not None:
+            self._prepared.move_to_end(occluder_id)
+            return found
+        side = 2 * self.spec.size if self.spec.size else 1600
+        made = prepare(self.pools[split].load(occluder_id), max_side=side)
+        self._prepared[occluder_id] = made
+        self._bytes += _nbytes(made)
+        while self._bytes > _CACHE_BYTES and len(self._prepared) > 1:
+            _, oldest = self._prepared.popitem(last=False)
+            self._bytes -= _nbytes(oldest)
+        return made
+
+    def _problem(self, made: Composite, low: float, high: float) -> str | None:
+        # The composed masks decide, whatever the solver believes.
+        slack = 0.02 if low == high else 0.0
+        if not low - slack <= made.ratio <= high + slack:
+            return f"the composed ratio is {made.ratio:.4f}, outside {low:g} to {high:g}"
+        if not made.modal.any():
+            return "nothing of the person is left to see"
+        if unchanged_share(made) > _MAX_UNCHANGED:
+            return "the occluder has the colour of what it hides"
+        return None
+
+    def _initial(self, made: Composite, random: np.random.Generator) -> np.ndarray:
+        return initial_mask(self.spec.initial, made.modal, made.cover, made.amodal, made.parsing, random)
+
+
+def _shrunk(human: Human, size: int | None, jitter: Jitter) -> Human:
+    """The photo no larger than its nearest crop needs: random crops then cost a fraction of the full photo's."""
+    box = masks.tight_box(human.mask)
+    if size is None or box is None:
+        return human
+    factor = size / (window(box).side * min(1.0, jitter.scale[0]))
+    if factor >= 1:
+        return human
+    height, width = human.mask.shape
+    to = (max(1, round(width * factor)), max(1, round(height * factor)))
+    photo = cv2.resize(human.image, to, interpolation=cv2.INTER_AREA)
+    if human.parsing is None:
+        mask = cv2.resize(human.mask.view(np.uint8), to, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        return replace(human, image=photo, mask=mask)
+    parsing = cv2.resize(human.parsing, to, interpolation=cv2.INTER_NEAREST_EXACT)
+    return replace(human, image=photo, mask=parsing > 0, parsing=parsing)
+
+
+def _nbytes(occluder: Prepared) -> int:
+    return sum(level.nbytes for level in occluder.levels)

@@ -1,0 +1,108 @@
+"""Samples for training without a dataset folder: the same generator, keyed by epoch and index."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.seeding import hash64
+from deocc_bench.core.types import Sample
+from deocc_bench.synth.generate import Generator, PreparedHuman, Rejection
+from deocc_bench.synth.plan import HumanEntry, make_plan, open_pool, open_sources, split_pools
+from deocc_bench.synth.spec import SynthSpec
+
+# A crop of 256 x 256 takes 0.3 MB: room for a few thousand humans before the least used are decoded again.
+CACHE_BYTES = 1_500_000_000
+
+
+class OnlineSamples:
+    """An endless supply of samples of one split; a map-style dataset for `torch.utils.data.DataLoader`.
+
+    Sample (epoch, index) depends on the spec, the human and the epoch alone, not on workers, order or restarts. Call
+    `set_epoch` before each epoch, as with a distributed sampler. Torch itself is not needed here.
+
+    Args:
+        spec: as for `synth`; its `variants` spread the occlusion ratios: epoch e takes variant e mod variants.
+        split: of the humans and occluders.
+        workers: processes that look at the humans once, at the start.
+        cache_bytes: for prepared humans, in each process.
+
+    Raises:
+        InputError: broken input, or no human in the split.
+    """
+
+    def __init__(
+        self, spec: SynthSpec, split: str = "train", workers: int = 1, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.spec, self.split, self.epoch = spec, split, 0
+        self._sources = open_sources(spec)
+        plan = make_plan(spec, workers)
+        self._accepted = plan.accepted
+        self.entries: tuple[HumanEntry, ...] = tuple(e for e in plan.accepted if e.split == split)
+        if not self.entries:
+            counts = {name: sum(e.split == name for e in plan.accepted) for name in spec.splits}
+            raise InputError(f"split {split!r}", f"no human falls into it ({counts})", "choose another split")
+        self._cache: OrderedDict[str, PreparedHuman] = OrderedDict()
+        self._cache_bytes, self._cached = cache_bytes, 0
+        self._generator: Generator | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Worker processes open their own sources and fill their own caches.
+        return self.__dict__ | {"_cache": OrderedDict(), "_cached": 0, "_generator": None}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose which samples `self[i]` gives from now on."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample of human `index` in this epoch.
+
+        A request that can't be met is drawn again under a new key, at most eight times: training needs a sample.
+
+        Raises:
+            DeoccError: no occluder can be placed on this human at all.
+        """
+        if not 0 <= index < len(self.entries):
+            raise IndexError(index)
+        entry = self.entries[index]
+        human = self._prepared(entry)
+        for attempt in range(8):
+            made = self.generator.sample(human, self.split, self.epoch, key=("epoch", self.epoch, attempt))
+            if isinstance(made, Sample):
+                return made
+        assert isinstance(made, Rejection)
+        raise DeoccError(f"{entry.id}: no sample in eight tries ({made.reason}); loosen the ratio or hide less")
+
+    def order(self, epoch: int) -> list[int]:
+        """A shuffled order of the indices for an epoch: by hash, so that it is the same in every process."""
+        return sorted(range(len(self)), key=lambda i: hash64(self.spec.seed, "order", epoch, self.entries[i].id))
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples of this epoch, shuffled."""
+        return (self[i] for i in self.order(self.epoch))
+
+    @property
+    def generator(self) -> Generator:
+        """The generator, made when first needed in this process."""
+        if self._generator is None:
+            pool = open_pool(self.spec, self._sources, self._accepted, skip_bad=False)
+            self._generator = Generator(self.spec, split_pools(self.spec, pool, self._accepted))
+        return self._generator
+
+    def _prepared(self, entry: HumanEntry) -> PreparedHuman:
+        found = self._cache.get(entry.id)
+        if found is not None:
+            self._cache.move_to_end(entry.id)
+            return found
+        made = self.generator.prepare(self._sources[entry.source].load(entry.id))
+        self._cache[entry.id] = made
+        self._cached += made.nbytes
+        while self._cached > self._cache_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached -= oldest.nbytes
+        return made

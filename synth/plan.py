@@ -1,0 +1,176 @@
+"""Which humans become samples, in which split and shard: decided before the first pixel is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.provenance import digest, versions
+from deocc_bench.synth import engine
+from deocc_bench.synth.humans import HumanFilter, open_humans
+from deocc_bench.synth.humans.base import HumanInfo, HumanSource
+from deocc_bench.synth.occluders import OccluderPool, open_occluders
+from deocc_bench.synth.spec import SynthSpec
+
+SHARD_HUMANS = 24
+_SCAN_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class HumanEntry:
+    """An accepted human: which source has it, and its split."""
+
+    id: str
+    group_id: str
+    source: int
+    split: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The humans that are used, sorted by id, and what was left out.
+
+    Args:
+        accepted: in order of id; `rejected`: (kind, id, reason) of humans and occluders, sorted.
+        human_reasons: how many humans were rejected, by reason.
+    """
+
+    accepted: tuple[HumanEntry, ...]
+    rejected: tuple[tuple[str, str, str], ...]
+    human_reasons: dict[str, int]
+
+    def shards(self) -> list[tuple[int, tuple[HumanEntry, ...]]]:
+        """(number, humans): runs of the sorted list, so that shards in order are samples in order."""
+        return [
+            (i // SHARD_HUMANS, self.accepted[i : i + SHARD_HUMANS]) for i in range(0, len(self.accepted), SHARD_HUMANS)
+        ]
+
+    def key(self, spec: SynthSpec) -> str:
+        """What a resumed run must agree with: spec, inputs and versions."""
+        return digest(spec.digest(), repr(self.accepted), repr(self.rejected), repr(sorted(versions().items())))
+
+
+def open_sources(spec: SynthSpec) -> list[HumanSource]:
+    """The human sources of a spec, in the order given."""
+    return [open_humans(s, seed=spec.seed) for s in spec.humans]
+
+
+def open_pool(
+    spec: SynthSpec, sources: Sequence[HumanSource], accepted: Sequence[HumanEntry], skip_bad: bool
+) -> OccluderPool:
+    """All occluders of a spec. `humans` draws on the accepted humans of the first source that has any."""
+    opened = []
+    for text in spec.occluders:
+        if text.partition(":")[0] == "humans":
+            for i, source in enumerate(sources):
+                ids = [e.id for e in accepted if e.source == i]
+                if ids:
+                    opened.append(open_occluders(text, spec.seed, source, ids, skip_bad))
+        else:
+            opened.append(open_occluders(text, spec.seed, skip_bad=skip_bad))
+    return OccluderPool(opened)
+
+
+def split_pools(spec: SynthSpec, pool: OccluderPool, entries: Sequence[HumanEntry]) -> dict[str, OccluderPool]:
+    """The occluders of each split that has humans. A group is in one split, humans and occluders alike.
+
+    Raises:
+        InputError: a split has humans but no occluder.
+    """
+    group_splits = {e.group_id: e.split for e in entries}
+    by_split: dict[str, list[str]] = {name: [] for name in spec.splits}
+    for occluder_id in pool.ids:
+        group = pool.group_of(occluder_id)
+        # An occluder cut from a human's photo goes where that photo goes.
+        by_split[group_splits.get(group) or spec.split_of(group, "occluder")].append(occluder_id)
+    counts = ", ".join(f"{len(ids)} in {name}" for name, ids in by_split.items())
+    for name in {e.split for e in entries}:
+        if not by_split[name]:
+            raise InputError(
+                f"--occluders {' '.join(spec.occluders)}",
+                f"no occluder falls into split {name!r} ({counts})",
+                "give more occluders (`--occluders shapes` adds drawn ones), other --splits or another --seed",
+            )
+    return {name: pool.subset(ids) for name, ids in by_split.items() if ids}
+
+
+class Scan:
+    """Looks at humans without decoding photos: what a worker process runs. Returns (info or error line, ...)."""
+
+    def __init__(self, spec: SynthSpec) -> None:
+        self.sources = open_sources(spec)
+
+    def __call__(self, chunk: tuple[int, tuple[str, ...]]) -> list[HumanInfo | InputError]:
+        source, ids = chunk
+        found: list[HumanInfo | InputError] = []
+        for human_id in ids:
+            try:
+                found.append(self.sources[source].peek(human_id))
+            except InputError as error:
+                found.append(error)
+        return found
+
+
+def make_plan(
+    spec: SynthSpec,
+    workers: int = 1,
+    engine_name: str = "local",
+    limit: int | None = None,
+    skip_bad: bool = False,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Plan:
+    """Look at every human, apply the filters, assign splits.
+
+    Args:
+        limit: use the first so many accepted humans, in order of id.
+        skip_bad: list broken inputs as rejected instead of stopping at the first one (in order of id).
+        advance: told how many humans were just looked at.
+
+    Raises:
+        InputError: a broken input, two sources with one id, or no human left (with the counts by reason).
+    """
+    sources = open_sources(spec)
+    chunks = [
+        (i, tuple(ids[k : k + _SCAN_CHUNK]))
+        for i, ids in enumerate(source.ids() for source in sources)
+        for k in range(0, len(ids), _SCAN_CHUNK)
+    ]
+    looked: dict[str, tuple[int, HumanInfo | InputError]] = {}
+    for (source, ids), results in engine.run(Scan, (spec,), chunks, workers, engine_name):
+        for human_id, result in zip(ids, results, strict=True):
+            if human_id in looked:
+                raise InputError(f"human {human_id}", "is in two of the sources given", "give each source once")
+            looked[human_id] = (source, result)
+        advance(len(ids))
+
+    keep = HumanFilter(min_height=spec.min_height, allow_bags=spec.allow_bags, integrated_only=not spec.allow_cut)
+    accepted: list[HumanEntry] = []
+    rejected: list[tuple[str, str, str]] = []
+    reasons: Counter[str] = Counter()
+    for human_id in sorted(looked):
+        source, result = looked[human_id]
+        if isinstance(result, InputError):
+            if not skip_bad:
+                raise result
+            reason = f"bad input: {result.problem}"
+        else:
+            reason = keep.reject_reason(result) or ""
+        if reason:
+            rejected.append(("human", human_id, reason))
+            reasons[reason.partition(" (")[0].partition(":")[0]] += 1
+        elif limit is None or len(accepted) < limit:
+            assert isinstance(result, HumanInfo)
+            accepted.append(HumanEntry(human_id, result.group_id, source, spec.split_of(result.group_id)))
+    if not accepted:
+        told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+        raise InputError(
+            f"--humans {' '.join(spec.humans)}",
+            f"no human left after filters ({told})" if told else "no human in it",
+            "give other photos, or loosen --min-height, --allow-bags, --allow-cut",
+        )
+    pool = open_pool(spec, sources, accepted, skip_bad)
+    rejected += [("occluder", occluder_id, reason) for occluder_id, reason in pool.rejected()]
+    split_pools(spec, pool, accepted)
+    return Plan(tuple(accepted), tuple(sorted(rejected)), dict(sorted(reasons.items())))

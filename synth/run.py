@@ -1,0 +1,198 @@
+"""`synth`, from sources to a finished folder. Work is committed shard by shard, so that a killed run can go on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from deocc_bench.core.dataset import INFO_FILE, DatasetReader, SampleRecord
+from deocc_bench.core.dataset_writer import Encoded, Line, finish, write_sample
+from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.files import atomic_write, dump_json, read_json, sweep_temporary, write_error
+from deocc_bench.synth import engine
+from deocc_bench.synth.card import PREVIEW, write_card, write_preview
+from deocc_bench.synth.generate import Generator, Rejection
+from deocc_bench.synth.plan import HumanEntry, Plan, make_plan, open_pool, open_sources, split_pools
+from deocc_bench.synth.spec import SynthSpec
+from deocc_bench.synth.statistics import DatasetStatistics, parts_hidden
+
+WORK = ".work"
+_PLAN = "plan.json"
+
+Shard = tuple[int, tuple[HumanEntry, ...]]
+
+
+def synthesise(
+    spec: SynthSpec,
+    out: str | Path,
+    name: str | None = None,
+    workers: int = 1,
+    engine_name: str = "local",
+    limit: int | None = None,
+    resume: bool = False,
+    skip_bad: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Make a dataset folder; returns the content of its `dataset.json`.
+
+    Args:
+        out: a new or empty folder, or with `resume` one that this function was stopped in.
+        name: the dataset's name; the folder's where None.
+        limit: use so many humans only.
+        skip_bad: go on past broken inputs and list them in `rejected.csv`.
+        quiet: no progress on stderr.
+
+    Raises:
+        UsageError: the folder is not empty, or was begun with other settings.
+        InputError: a broken input, or nothing left to do.
+        DeoccError: disk full, a worker was killed.
+    """
+    root = Path(out)
+    if (root / INFO_FILE).exists() and resume:
+        info = DatasetReader(root).info
+        write_card(root, info)
+        shutil.rmtree(root / WORK, ignore_errors=True)
+        return info
+    _check_folder(root, resume)
+
+    with progress(quiet, "looking at humans", "human") as bar:
+        plan = make_plan(spec, workers, engine_name, limit, skip_bad, bar.update)
+    work = root / WORK
+    _begin(work, plan.key(spec), resume)
+
+    shards = plan.shards()
+    missing = [s for s in shards if not _shard_path(work, s[0]).exists()]
+    with progress(quiet, "making samples", "sample", len(plan.accepted) * spec.variants) as bar:
+        bar.update(sum(len(s[1]) for s in shards if s not in missing) * spec.variants)
+        bar.unpause()
+        arguments = (spec, str(root), plan.accepted, skip_bad)
+        for (number, entries), result in engine.run(ShardWorker, arguments, missing, workers, engine_name):
+            # The shard exists once its file does: its pictures were written before.
+            atomic_write(_shard_path(work, number), "".join(json.dumps(r, sort_keys=True) + "\n" for r in result))
+            bar.update(len(entries) * spec.variants)
+
+    info = _finish(root, name or root.resolve().name, spec, plan, len(shards))
+    shutil.rmtree(work)
+    return info
+
+
+class ShardWorker:
+    """Makes the samples of one shard: what a worker process runs. Returns their lines, rejected ones included."""
+
+    def __init__(self, spec: SynthSpec, root: str, accepted: Sequence[HumanEntry], skip_bad: bool) -> None:
+        self.spec, self.root = spec, root
+        self.sources = open_sources(spec)
+        pool = open_pool(spec, self.sources, accepted, skip_bad)
+        self.generator = Generator(spec, split_pools(spec, pool, accepted))
+
+    def __call__(self, shard: Shard) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = []
+        for entry in shard[1]:
+            human = self.sources[entry.source].load(entry.id)
+            prepared = self.generator.prepare(human)
+            encoded = Encoded()
+            for variant in range(self.spec.variants):
+                made = self.generator.sample(prepared, entry.split, variant)
+                if isinstance(made, Rejection):
+                    lines.append({"rejected": made.sample_id, "reason": made.reason, "split": entry.split})
+                    continue
+                extra = {} if made.parsing is None else {"parts_hidden": parts_hidden(made.parsing, made.invisible)}
+                lines.append(write_sample(self.root, made, human.licence, extra, encoded))
+        return lines
+
+
+def _check_folder(root: Path, resume: bool) -> None:
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root}: is a file; give --out a folder")
+    begun = (root / WORK / _PLAN).exists()
+    if root.exists() and any(root.iterdir()) and not (begun and resume):
+        cure = "add --resume to go on, or choose another --out" if begun else "choose another --out"
+        raise UsageError(f"{root}: the folder is not empty; {cure}")
+
+
+def _begin(work: Path, key: str, resume: bool) -> None:
+    path = work / _PLAN
+    if resume and path.exists():
+        if read_json(path).get("key") != key:
+            raise UsageError(
+                f"{work.parent}: was begun with other settings, inputs or versions; "
+                "give the same ones to --resume, or choose another --out"
+            )
+        sweep_temporary(work.parent)
+        return
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(work, error) from error
+    atomic_write(path, dump_json({"key": key}))
+
+
+def _finish(root: Path, name: str, spec: SynthSpec, plan: Plan, shards: int) -> dict[str, Any]:
+    work = root / WORK
+
+    def lines_of(split: str | None) -> Callable[[], Iterator[Line]]:
+        return lambda: (
+            line for line in read_shards(work, shards) if "rejected" not in line and split in (None, line["split"])
+        )
+
+    rejected = list(plan.rejected)
+    rejected += [("sample", r["rejected"], r["reason"]) for r in read_shards(work, shards) if "rejected" in r]
+    statistics = {split: DatasetStatistics() for split in spec.splits}
+    for line in lines_of(None)():
+        statistics[line["split"]].add(line)
+    used = [split for split in spec.splits if statistics[split].samples]
+    if not used:
+        raise InputError(
+            str(root), "no sample reached its occlusion ratio", "loosen --ratio or --hide, or give larger occluders"
+        )
+    atomic_write(root / "rejected.csv", _csv([("kind", "id", "reason"), *sorted(rejected)]))
+    info = {
+        "kind": "synthesised",
+        "spec": spec.public(),
+        "seed": spec.seed,
+        "sources": {
+            "humans": [s.describe() for s in open_sources(spec)],
+            "occluders": open_pool(spec, open_sources(spec), plan.accepted, True).describe(),
+        },
+        "rejected": {
+            "humans": plan.human_reasons,
+            "samples": sum(1 for kind, _, _ in rejected if kind == "sample"),
+        },
+        "statistics": {split: statistics[split].summary() for split in used},
+    }
+    records = (SampleRecord(root, line["split"], line["image"], line["annotation"]) for line in lines_of(None)())
+    write_preview(root / PREVIEW, records)
+    # dataset.json makes a folder a finished dataset; the card is drawn from it, and --resume draws it again.
+    content = finish(root, name, {split: lines_of(split) for split in used}, info)
+    write_card(root, content)
+    return content
+
+
+def read_shards(work: Path, count: int) -> Iterator[dict[str, Any]]:
+    """The lines of all shards, in order."""
+    for number in range(count):
+        with open(_shard_path(work, number), encoding="utf-8") as f:
+            for text in f:
+                yield json.loads(text)
+
+
+def _shard_path(work: Path, number: int) -> Path:
+    return work / f"shard-{number:06d}.jsonl"
+
+
+def _csv(rows: Iterable[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def progress(quiet: bool, what: str, unit: str, total: int | None = None) -> tqdm:
+    """A bar on stderr with rate and time left; none where stderr is no terminal."""
+    return tqdm(total=total, desc=what, unit=unit, disable=quiet or None, dynamic_ncols=True, mininterval=0.5)

@@ -1,0 +1,221 @@
+"""What a dataset is asked to be. The one owner of the defaults of `deocc-bench synth`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from deocc_bench.core.errors import UsageError
+from deocc_bench.core.labels import BODY_PARTS
+from deocc_bench.core.provenance import digest
+from deocc_bench.core.registry import unknown
+from deocc_bench.core.seeding import rng, unit_hash
+from deocc_bench.synth import augment, initial
+from deocc_bench.synth.compositing import HARMONISE
+
+BALANCE = ("category", "none")
+DEFAULT_SPLITS = {"train": 0.8, "val": 0.1, "test": 0.1}
+
+
+@dataclass(frozen=True)
+class RatioBin:
+    """A range of occlusion ratios and its share of the samples."""
+
+    low: float
+    high: float
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class SynthSpec:
+    """Everything that decides a sample's pixels, apart from the photos themselves.
+
+    Args:
+        humans, occluders: sources as typed, `KIND:PATH`.
+        variants: samples a human.
+        ratios: requested occlusion ratios as bins with shares; one bin is a plain range.
+        per_sample: least and most occluders in front of the person.
+        size: side of the square crop in pixels; None keeps the photo's own frame and resolution ("native").
+        splits: share of the groups (photos) by split.
+        holdout: where over 0, replaces `splits`: a group whose number is divisible by it is in "test", all others in
+            "train". The number is the last one in its id; humans and occluders alike.
+        hide: body parts to hide (`deocc_bench.core.labels.BODY_PARTS`); empty: anywhere.
+        balance: "category": each occluder category is as likely; "none": each occluder is.
+        behind: chance that a further occluder is put behind the person, where it hides nothing.
+        harmonise, shadow, augment: see `synth.compositing` and `synth.augment`.
+        feather: standard deviation of the occluder's edge softening, pixels of the output.
+        initial: "detector:STRENGTH" (modelled errors, strength in [0, 1]) or a fixed one such as "perfect", "dilate:3".
+        min_height: least height of a person, pixels of the photo.
+        allow_bags, allow_cut: take humans that carry a bag, or are cut by the frame.
+    """
+
+    humans: tuple[str, ...]
+    occluders: tuple[str, ...]
+    variants: int = 3
+    ratios: tuple[RatioBin, ...] = (RatioBin(0.05, 0.7),)
+    per_sample: tuple[int, int] = (1, 3)
+    size: int | None = 256
+    splits: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SPLITS))
+    seed: int = 0
+    hide: tuple[str, ...] = ()
+    balance: str = "category"
+    behind: float = 0.0
+    harmonise: str = "none"
+    shadow: bool = False
+    augment: tuple[str, ...] = ()
+    feather: float = 0.7
+    initial: str = "detector:0.5"
+    min_height: int = 96
+    allow_bags: bool = False
+    allow_cut: bool = False
+    holdout: int = 0
+
+    def __post_init__(self) -> None:
+        if self.variants < 1:
+            raise UsageError(f"--variants must be 1 or more, got {self.variants}")
+        if self.holdout < 0 or self.holdout == 1:
+            raise UsageError(f"--holdout must be 2 or more (or 0 for none), got {self.holdout}")
+        if self.holdout:
+            object.__setattr__(self, "splits", {"train": 1 - 1 / self.holdout, "test": 1 / self.holdout})
+        low, high = self.per_sample
+        if not 1 <= low <= high:
+            raise UsageError(f"--occluders-per-sample must be N or LOW-HIGH with 1 <= LOW <= HIGH, got {low}-{high}")
+        if self.size is not None and not 32 <= self.size <= 4096:
+            raise UsageError(f"--size must be 32 to 4096 pixels or 'native', got {self.size}")
+        if not 0 <= self.behind <= 1:
+            raise UsageError(f"--behind is a share in [0, 1], got {self.behind}")
+        if self.balance not in BALANCE:
+            raise UsageError(unknown("--balance", self.balance, BALANCE))
+        if self.harmonise not in HARMONISE:
+            raise UsageError(unknown("--harmonise", self.harmonise, HARMONISE))
+        for part in self.hide:
+            if part not in BODY_PARTS:
+                raise UsageError(unknown("body part", part, BODY_PARTS))
+        augment.check(self.augment)
+        initial.parse(self.initial)
+
+    def public(self) -> dict[str, Any]:
+        """The spec for `dataset.json`: sources by kind and folder name, so that no path of a machine is in it."""
+        value = asdict(self)
+        value["humans"] = [public_source(s) for s in self.humans]
+        value["occluders"] = [public_source(s) for s in self.occluders]
+        value["splits"] = dict(self.splits)
+        return value
+
+    def digest(self) -> str:
+        """SHA-256 of the public spec."""
+        return digest(repr(sorted(self.public().items())))
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and highest requested occlusion ratio."""
+        return min(b.low for b in self.ratios), max(b.high for b in self.ratios)
+
+    def split_of(self, group_id: str, kind: str = "human") -> str:
+        """The split of a photo (kind "human") or of an occluder's photo (kind "occluder").
+
+        By hash and not by rank, so that adding one photo moves no other; shares are met up to chance.
+        """
+        if self.holdout:
+            numbers = re.findall(r"\d+", group_id)
+            return "test" if numbers and int(numbers[-1]) % self.holdout == 0 else "train"
+        u = unit_hash(self.seed, f"split-{kind}", group_id)
+        reached = 0.0
+        for name, share in self.splits.items():
+            reached += share
+            if u < reached:
+                return name
+        return next(reversed(list(self.splits)))
+
+    def request(self, human_id: str, variant: int) -> tuple[RatioBin, float]:
+        """The bin and the target ratio of one variant.
+
+        The variants of a human are spread over the distribution: each has its own stratum of width 1 / variants, the
+        order of the strata shuffled by human.
+        """
+        random = rng(self.seed, "ratio", human_id)
+        strata = random.permutation(self.variants)
+        jitter = random.random(self.variants)
+        k = variant % self.variants
+        return self.at((float(strata[k]) + float(jitter[k])) / self.variants)
+
+    def at(self, u: float) -> tuple[RatioBin, float]:
+        """The bin and ratio at quantile `u` in [0, 1) of the requested distribution."""
+        total = sum(b.share for b in self.ratios)
+        for b in self.ratios:
+            width = b.share / total
+            if u < width or b is self.ratios[-1]:
+                return b, b.low + (b.high - b.low) * min(max(u / width, 0.0), 1.0)
+            u -= width
+        raise AssertionError("a spec has at least one bin")
+
+
+def public_source(spec: str) -> str:
+    """`ccp:/home/me/ccp/` -> `ccp:ccp`: the kind and the last name of its path."""
+    kind, colon, rest = spec.partition(":")
+    if not colon or rest.isdigit():
+        return spec
+    last = re.split(r"[/\\]", rest.rstrip("/"))[-1]
+    return f"{kind}:{last}"
+
+
+def parse_ratio(text: str) -> tuple[RatioBin, ...]:
+    """`0.05-0.7`, `0.3`, or quotas `0.1-0.3=2,0.3-0.5=1`.
+
+    Raises:
+        UsageError: not of these forms, or outside 0 <= low <= high < 1.
+    """
+    bins = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([\d.]+)(?:\s*-\s*([\d.]+))?(?:\s*=\s*([\d.]+))?\s*", part)
+        try:
+            if match is None:
+                raise ValueError
+            low = float(match[1])
+            high = float(match[2]) if match[2] else low
+            share = float(match[3]) if match[3] else 1.0
+        except ValueError:
+            raise UsageError(
+                f"--ratio {text!r}: expected LOW-HIGH such as 0.05-0.7, or quotas such as 0.1-0.3=2,0.3-0.5=1"
+            ) from None
+        if not (0 <= low <= high < 1 and share > 0):
+            raise UsageError(f"--ratio {part.strip()!r}: expected 0 <= low <= high < 1 and a share over 0")
+        bins.append(RatioBin(low, high, share))
+    return tuple(bins)
+
+
+def parse_splits(text: str) -> dict[str, float]:
+    """`train=0.8,val=0.1,test=0.1` -> shares that add up to 1.
+
+    Raises:
+        UsageError: not of this form, or another sum.
+    """
+    splits: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        name = name.strip()
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or not 0 < value <= 1 or name in splits:
+            raise UsageError(f"--splits {text!r}: expected NAME=SHARE,... such as train=0.8,val=0.1,test=0.1")
+        splits[name] = value
+    if not math.isclose(sum(splits.values()), 1.0, abs_tol=1e-6):
+        raise UsageError(f"--splits {text!r}: the shares add up to {sum(splits.values()):g}, not 1")
+    return splits
+
+
+def parse_count_range(text: str) -> tuple[int, int]:
+    """`2` or `1-3`.
+
+    Raises:
+        UsageError: not of these forms.
+    """
+    match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", text)
+    if match is None:
+        raise UsageError(f"{text!r}: expected a number or LOW-HIGH such as 1-3")
+    return int(match[1]), int(match[2] or match[1])

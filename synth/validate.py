@@ -1,0 +1,214 @@
+"""Finds what is wrong with a dataset folder: broken invariants, changed bytes, leaks between splits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from deocc_bench.core import masks
+from deocc_bench.core.dataset import DatasetReader, SampleRecord, fingerprint, sample_digest
+from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.types import Sample
+from deocc_bench.synth import engine
+
+# Largest Hamming distance of two 64-bit perceptual hashes that are called the same photo. Measured on the crops of 631
+# CCP photos: a copy (JPEG at quality 50, or resized by 0.8) stays within 2; the nearest other is at 8 or more, but
+# for one pair at 2: two shots of one person in one place.
+NEAR_DUPLICATE = 4
+# An occluder's soft edge may reach this far beyond its mask, pixels.
+EDGE = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: `kind` is stable and machine-readable, `where` a sample, group or file."""
+
+    kind: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What looking at one sample gave: its findings, content digest and perceptual hash."""
+
+    sample_id: str
+    split: str
+    findings: tuple[Finding, ...]
+    digest: str | None
+    phash: int | None
+
+
+def validate(root: str | Path, workers: int = 1, advance: Callable[[int], None] = lambda n: None) -> list[Finding]:
+    """Check a dataset folder whole; an empty list means that nothing was found.
+
+    Raises:
+        InputError: no dataset there.
+    """
+    reader = DatasetReader(root)
+    findings: list[Finding] = []
+    keys: list[tuple[str, str]] = []
+    records: dict[str, list[SampleRecord]] = {}
+    for split in reader.splits:
+        try:
+            records[split] = list(reader.records(split))
+        except DeoccError as error:
+            findings.append(Finding("annotations", f"annotations/{split}.json", str(error)))
+    findings += _counts(reader, records)
+    findings += _leaks(records)
+
+    keys = [(split, r.id) for split, some in records.items() for r in some]
+    chunks = [tuple(keys[i : i + 32]) for i in range(0, len(keys), 32)]
+    checked: list[Checked] = []
+    for _, results in engine.run(Checker, (str(root),), chunks, workers):
+        checked += results
+        advance(len(results))
+    checked.sort(key=lambda c: (c.split, c.sample_id))
+    findings += [f for c in checked for f in c.findings]
+    digests = [(c.sample_id, c.digest) for c in checked if c.digest is not None]
+    if len(digests) == len(checked) and fingerprint(digests) != reader.info.get("fingerprint"):
+        findings.append(Finding("fingerprint", "dataset.json", "the fingerprint is not that of the samples"))
+    findings += _duplicates(checked, {r.id: r.group_id for some in records.values() for r in some})
+    return findings
+
+
+class Checker:
+    """Looks at the samples named; what a worker process runs."""
+
+    def __init__(self, root: str) -> None:
+        self.reader = DatasetReader(root)
+
+    def __call__(self, keys: tuple[tuple[str, str], ...]) -> list[Checked]:
+        return [check_sample(self.reader.record(split, sample_id)) for split, sample_id in keys]
+
+
+def check_sample(record: SampleRecord) -> Checked:
+    """Decode one sample and check everything that can be checked on it alone."""
+    where = f"{record.split}/{record.id}"
+    try:
+        sample = record.load()
+    except (DeoccError, ValueError, KeyError, TypeError) as error:
+        kind = "file" if isinstance(error, DeoccError) and "no such file" in str(error) else "sample"
+        return Checked(record.id, record.split, (Finding(kind, where, str(error)),), None, None)
+    findings = [Finding(kind, where, what) for kind, what in _broken(record, sample)]
+    value = sample_digest(sample.id, sample.split, record.annotation, sample.image, sample.complete, sample.parsing)
+    if value != record.annotation.get("digest"):
+        findings.append(Finding("digest", where, "the content is not what was written (its digest differs)"))
+    picture = sample.complete if sample.complete is not None else sample.image
+    return Checked(record.id, record.split, tuple(findings), value, perceptual_hash(picture))
+
+
+def _broken(record: SampleRecord, sample: Sample) -> Iterator[tuple[str, str]]:
+    annotation: Any = record.annotation
+    invisible = sample.invisible
+    if sample.image.shape[:2] != record.size:
+        yield "size", f"the image is {sample.image.shape[:2]}, the annotation says {record.size}"
+    if annotation.get("invisible_mask") and not np.array_equal(masks.decode(annotation["invisible_mask"]), invisible):
+        yield "invisible", "the invisible mask is not amodal & ~modal"
+    if abs(sample.occlusion_ratio - record.occlusion_ratio) > 1e-9:
+        yield "ratio", f"occlude_rate is {record.occlusion_ratio}, the masks give {sample.occlusion_ratio}"
+    if annotation.get("area") != int(np.count_nonzero(sample.amodal)):
+        yield "area", f"area is {annotation.get('area')}, the mask has {int(np.count_nonzero(sample.amodal))} pixels"
+    if annotation.get("bbox") != masks.bbox(record.amodal):
+        yield "bbox", f"bbox is {annotation.get('bbox')}, the mask's is {masks.bbox(record.amodal)}"
+    if sample.parsing is not None:
+        try:
+            LIP.check(sample.parsing, record.parsing_path or "")
+        except DeoccError as error:
+            yield "label", str(error)
+        if not np.array_equal(sample.parsing > 0, sample.amodal):
+            yield "parsing", "the parsing's foreground is not the amodal mask"
+    front = np.zeros_like(invisible)
+    for o in sample.occluders:
+        if not o.behind:
+            front |= o.mask
+    if sample.occluders and np.any(invisible & ~front):
+        yield "occluder", "pixels are hidden where no occluder is"
+    if sample.complete is not None and sample.occluders:
+        reach = cv2.dilate(front.astype(np.uint8), np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)).astype(bool)
+        changed = np.any(sample.image != sample.complete, axis=2)
+        if np.any(changed & ~reach):
+            n = int(np.count_nonzero(changed & ~reach))
+            yield "complete", f"complete and occluded image differ on {n} pixels where no occluder is"
+        hidden = int(np.count_nonzero(invisible))
+        if hidden and np.count_nonzero(invisible & ~changed) > 0.3 * hidden:
+            yield "complete", "the hidden region shows the person in the occluded image"
+
+
+def _counts(reader: DatasetReader, records: dict[str, list[SampleRecord]]) -> Iterator[Finding]:
+    for split, expected in reader.info.get("counts", {}).items():
+        found = len(records.get(split, ()))
+        if found != expected.get("samples"):
+            yield Finding(
+                "count", split, f"dataset.json tells {expected.get('samples')} samples, {found} are annotated"
+            )
+    for folder in ("images", "complete", "parsing"):
+        attribute = "image_path" if folder == "images" else f"{folder}_path"
+        known = {getattr(r, attribute) for some in records.values() for r in some}
+        for path in sorted((reader.root / folder).rglob("*")):
+            if path.is_file() and path not in known:
+                yield Finding("stray", str(path.relative_to(reader.root)), "a file that no annotation names")
+
+
+def _leaks(records: dict[str, list[SampleRecord]]) -> Iterator[Finding]:
+    for what, of in (("group", _groups_of), ("occluder", _occluders_of)):
+        seen: dict[str, set[str]] = defaultdict(set)
+        for split, some in records.items():
+            for record in some:
+                for value in of(record):
+                    seen[value].add(split)
+        for value, splits in sorted(seen.items()):
+            if len(splits) > 1:
+                yield Finding("leak", f"{what} {value}", f"in several splits: {', '.join(sorted(splits))}")
+
+
+def _groups_of(record: SampleRecord) -> list[str]:
+    return [record.group_id]
+
+
+def _occluders_of(record: SampleRecord) -> list[str]:
+    # Two cut-outs of one photo share its light and scene: the photo counts, where it is known.
+    return [str(o.get("group_id") or o["id"]) for o in record.occluders]
+
+
+def perceptual_hash(image: np.ndarray) -> int:
+    """64-bit hash of uint8 H x W x 3: signs of the 8 x 8 lowest frequencies (without the mean) of its 32 x 32 grey
+    picture against their median. Small changes of scale, light or encoding flip few bits.
+    """
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    low = cv2.dct(grey.astype(np.float32))[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _duplicates(checked: Iterable[Checked], groups: dict[str, str]) -> Iterator[Finding]:
+    first: dict[tuple[str, int], Checked] = {}
+    for c in checked:
+        if c.phash is not None:
+            first.setdefault((c.split, c.phash), c)
+    some = list(first.values())
+    if not some:
+        return
+    hashes = np.array([c.phash for c in some], dtype=np.uint64)
+    names = sorted({c.split for c in some})
+    splits = np.array([names.index(c.split) for c in some])
+    for i, c in enumerate(some):
+        distance = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
+        for j in np.flatnonzero((distance <= NEAR_DUPLICATE) & (splits[i + 1 :] != splits[i])):
+            other = some[i + 1 + int(j)]
+            if groups.get(c.sample_id) != groups.get(other.sample_id):
+                yield Finding(
+                    "near-duplicate",
+                    f"{c.split}/{c.sample_id}",
+                    f"looks like {other.split}/{other.sample_id} ({int(distance[j])} of 64 hash bits differ)",
+                )
