@@ -200,12 +200,15 @@ def train_size(request: Request, net: Any) -> int:
 
 
 def fitted(masks: list[np.ndarray], count: int) -> Any:
-    """Template masks as a tensor count x 32 x 32."""
+    """Template masks, count x 32 x 32, of the masks and their mirror images; repeated where those are few."""
+    import numpy as np
     import torch
 
     from deocc_bench.models.templates import fit_templates
 
-    return torch.from_numpy(fit_templates(masks, count))
+    both = [view for mask in masks for view in (mask, mask[:, ::-1])]
+    templates = fit_templates(both, min(count, len(both)))
+    return torch.from_numpy(np.resize(templates, (count, *templates.shape[1:])))
 
 
 def amodal_masks(source: Source, most: int = 1000) -> list[np.ndarray]:

@@ -124,7 +124,7 @@ class Generator:
                 complete=complete,
                 amodal=made.amodal,
                 modal=made.modal,
-                initial=self._initial(made, rng(spec.seed, "initial", human.id, *key)),
+                initial=self._initial(made, random),
                 parsing=made.parsing,
                 occluders=made.occluders,
                 provenance=provenance,

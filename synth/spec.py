@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from deocc_bench.core.errors import UsageError
@@ -136,11 +137,7 @@ class SynthSpec:
         The variants of a human are spread over the distribution: each has its own stratum of width 1 / variants, the
         order of the strata shuffled by human.
         """
-        random = rng(self.seed, "ratio", human_id)
-        strata = random.permutation(self.variants)
-        jitter = random.random(self.variants)
-        k = variant % self.variants
-        return self.at((float(strata[k]) + float(jitter[k])) / self.variants)
+        return self.at(_quantiles(self.seed, self.variants, human_id)[variant % self.variants])
 
     def at(self, u: float) -> tuple[RatioBin, float]:
         """The bin and ratio at quantile `u` in [0, 1) of the requested distribution."""
@@ -151,6 +148,15 @@ class SynthSpec:
                 return b, b.low + (b.high - b.low) * min(max(u / width, 0.0), 1.0)
             u -= width
         raise AssertionError("a spec has at least one bin")
+
+
+@lru_cache(maxsize=4096)
+def _quantiles(seed: int, variants: int, human_id: str) -> tuple[float, ...]:
+    """A human's quantiles of the ratio distribution, one a variant; asked for again with each variant and epoch."""
+    random = rng(seed, "ratio", human_id)
+    strata = random.permutation(variants)
+    jitter = random.random(variants)
+    return tuple((float(s) + float(j)) / variants for s, j in zip(strata, jitter, strict=True))
 
 
 def public_source(spec: str) -> str:

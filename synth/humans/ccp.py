@@ -40,6 +40,11 @@ class CcpSource(PhotoFolder):
         self._labels = len(names)
         self._bags = [i for i, name in enumerate(names) if name in BAG_NAMES]
 
+    def unknown(self, human_id: str) -> np.ndarray:
+        """bool H x W: where the label can't say whether the person is there, because a bag is."""
+        _, label = self._files(human_id)
+        return np.isin(self._read(label), self._bags)
+
     def _usable(self, place: Place, wanted: Sequence[str]) -> Sequence[str]:
         tagged = place.labels.parent / "image-level"
         return [s for s in wanted if self._label_of(place, s).exists() or not (tagged / f"{s}.mat").exists()]
