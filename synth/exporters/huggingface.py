@@ -1,0 +1,76 @@
+"""`export --format huggingface`: an image folder that `datasets.load_dataset("imagefolder", data_dir=...)` opens.
+
+OUT/README.md, and per split `OUT/<split>/metadata.jsonl` beside `images/`, `amodal/`, `modal/` and what else there is.
+Columns that end in `file_name` become images; masks stand in the metadata as RLE too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.files import atomic_write
+
+# What the metadata takes over from the annotation as it is.
+_FIELDS = ("bbox", "area", "occlude_rate", "variant", "digest")
+
+
+def export(dataset: DatasetReader, splits: Sequence[str], out: Path, **_: Any) -> list[Path]:
+    """Write the folder `out`; returns the metadata files. Existing files of the same names are replaced."""
+    written = []
+    for split in splits:
+        rows = [_sample(record, out / split) for record in dataset.records(split)]
+        path = out / split / "metadata.jsonl"
+        atomic_write(path, "".join(json.dumps(r, sort_keys=True, ensure_ascii=False) + "\n" for r in rows))
+        written.append(path)
+    atomic_write(out / "README.md", _card(dataset, splits))
+    return written
+
+
+def _sample(record: SampleRecord, folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "sample_id": record.id,
+        "human_id": record.human_id,
+        "group_id": record.group_id,
+        "licence": str(record.image.get("licence", "")),
+        "height": record.size[0],
+        "width": record.size[1],
+        "amodal_rle": record.amodal,
+        "modal_rle": record.modal,
+        "invisible_rle": record.annotation["invisible_mask"],
+        "occluders": record.occluders,
+        **{k: record.annotation[k] for k in _FIELDS if k in record.annotation},
+    }
+    if record.initial is not None:
+        row["initial_rle"] = record.initial
+    files = {"": record.image_path, "complete_": record.complete_path, "parsing_": record.parsing_path}
+    for column, path in files.items():
+        if path is not None:
+            images.check_complete(path)
+            name = f"{column.rstrip('_') or 'images'}/{record.id}{path.suffix.lower()}"
+            atomic_write(folder / name, path.read_bytes())
+            row[f"{column}file_name"] = name
+    for column, rle in (("amodal", record.amodal), ("modal", record.modal), ("initial", record.initial)):
+        if rle is not None:
+            name = f"{column}/{record.id}.png"
+            images.write_png(folder / name, masks.decode(rle))
+            row[f"{column}_file_name"] = name
+    return row
+
+
+def _card(dataset: DatasetReader, splits: Sequence[str]) -> str:
+    files = "\n".join(f"      - split: {split}\n        path: {split}/**" for split in splits)
+    licences = ", ".join(sorted(k or "not stated" for k in dataset.info.get("licences", {})))
+    return (
+        "---\n"
+        "configs:\n  - config_name: default\n    data_files:\n" + files + "\n"
+        "task_categories:\n  - image-segmentation\n"
+        "---\n\n"
+        f"# {dataset.name}\n\n"
+        "Occluded humans with amodal truth, exported by deocc-bench.\n\n"
+        f"Fingerprint: `{dataset.fingerprint}`\n\nLicences of the photos and occluders: {licences}\n"
+    )

@@ -1,0 +1,80 @@
+"""`export --format webdataset`: tar shards `<dataset>-<split>-000000.tar`, the same bytes for the same dataset.
+
+Members of a sample share a basename: `<sample>.image.<png|jpg>`, `.amodal.png`, `.modal.png`, and where the dataset has
+them `.initial.png`, `.complete.*`, `.parsing.png`; `.json` holds the COCO image and annotation, with exact RLE.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.files import dump_json, write_error
+
+
+def export(dataset: DatasetReader, splits: Sequence[str], out: Path, shard_size: int = 1000, **_: Any) -> list[Path]:
+    """Write the shards into the folder `out`; returns them.
+
+    Args:
+        shard_size: samples a shard.
+
+    Raises:
+        InputError: two sample ids that differ in dots alone, which a basename can't hold.
+        DeoccError: disk full or folder not writable.
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", dataset.name) or "dataset"
+    written = []
+    for split in splits:
+        records = list(dataset.records(split))
+        if len({_key(r) for r in records}) < len(records):
+            raise InputError(
+                dataset.root, "sample ids that differ in dots alone can't be told apart in a tar", "rename them"
+            )
+        for number, start in enumerate(range(0, len(records), shard_size)):
+            path = out / f"{name}-{split}-{number:06d}.tar"
+            _write(path, records[start : start + shard_size])
+            written.append(path)
+    return written
+
+
+def _write(path: Path, records: Sequence[SampleRecord]) -> None:
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for record in records:
+                for suffix, data in _members(record):
+                    # TarInfo's own defaults are what determinism needs: time, user and group 0, mode 644.
+                    info = tarfile.TarInfo(f"{_key(record)}.{suffix}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise write_error(path, error) from error
+
+
+def _members(record: SampleRecord) -> Iterator[tuple[str, bytes]]:
+    files = {"image": record.image_path, "complete": record.complete_path, "parsing": record.parsing_path}
+    for name, path in files.items():
+        if path is not None:
+            images.check_complete(path)
+            yield f"{name}{path.suffix.lower()}", path.read_bytes()
+    for name, rle in (("amodal", record.amodal), ("modal", record.modal), ("initial", record.initial)):
+        if rle is not None:
+            yield f"{name}.png", images.encode_png(masks.decode(rle))
+    content = {"image": dict(record.image), "annotation": dict(record.annotation), "split": record.split}
+    yield "json", dump_json(content, indent=None).encode()
+
+
+def _key(record: SampleRecord) -> str:
+    # Readers cut a member's name at its first dot.
+    return record.id.replace(".", "_")
