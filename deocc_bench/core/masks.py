@@ -28,7 +28,12 @@ def encode(mask: np.ndarray) -> RLE:
 
 
 def decode(rle: RLE) -> np.ndarray:
-    """The bool H x W mask of an RLE (compressed, or COCO's uncompressed list of counts)."""
+    """The bool H x W mask of an RLE (compressed, or COCO's uncompressed list of counts).
+
+    Raises:
+        DeoccError: the runs don't fill the mask.
+    """
+    _check_runs(rle)
     return np.ascontiguousarray(_coco.decode(_native(rle))).astype(bool)
 
 
@@ -89,6 +94,7 @@ def from_coco(segmentation: Any, height: int, width: int) -> RLE:
     if isinstance(segmentation, dict) and "counts" in segmentation:
         if list(segmentation.get("size", ())) != [height, width]:
             raise DeoccError(f"an RLE of size {segmentation.get('size')} in an image of {[height, width]}")
+        _check_runs(segmentation)
         rle = _native(segmentation)
         return {"size": [height, width], "counts": rle["counts"].decode()}
     if isinstance(segmentation, list):
@@ -105,10 +111,43 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return (x, y, x + w, y + h) if w and h else None
 
 
+def _check_runs(rle: RLE) -> None:
+    # pycocotools does not: of a wrong sum it reads and writes beyond the mask.
+    height, width = rle["size"]
+    if _run_total(rle.get("counts")) != height * width:
+        raise DeoccError(f"an RLE whose runs don't fill its {height} x {width} mask")
+
+
 def _merge(rles: Sequence[RLE], intersect: bool) -> RLE:
     _same_size(rles)
     rle = _coco.merge([_native(r) for r in rles], intersect=intersect)
     return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
+
+
+def _run_total(counts: Any) -> int:
+    """The sum of an RLE's runs, -1 for what is none: COCO's text packs 5 bits a character, from the third run on as
+    the difference to the run two before."""
+    if isinstance(counts, list):
+        return sum(counts) if all(isinstance(c, int) and c >= 0 for c in counts) else -1
+    if not isinstance(counts, str | bytes):
+        return -1
+    runs: list[int] = []
+    value = shift = 0
+    for code in counts.encode() if isinstance(counts, str) else counts:
+        bits = code - 48
+        if not 0 <= bits < 64:
+            return -1
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            run = value + (runs[-2] if len(runs) > 2 else 0)
+            if run < 0:
+                return -1
+            runs.append(run)
+            value = shift = 0
+    return sum(runs) if shift == 0 else -1
 
 
 def _same_size(rles: Sequence[RLE]) -> None:

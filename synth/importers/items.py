@@ -129,9 +129,6 @@ def read_rle(segmentation: Any, size: tuple[int, int], where: str, what: str) ->
             segmentation = [[float(v) for v in p] for p in polygons]
             if not np.isfinite(np.concatenate([np.array(p) for p in segmentation])).all():
                 raise InputError(where, f"{what}: a polygon holds NaN or infinity", cure)
-        # pycocotools does not check the runs: of a wrong sum it reads and writes beyond the mask.
-        if isinstance(segmentation, dict) and _pixels(segmentation.get("counts")) != size[0] * size[1]:
-            raise InputError(where, f"{what}: its runs don't fill a photo of {size} (height, width)", cure)
         return masks.from_coco(segmentation, *size)
     except InputError:
         raise
@@ -235,32 +232,6 @@ def fit_parsing(parsing: np.ndarray, amodal: np.ndarray, where: str) -> np.ndarr
     label_of = np.zeros(int(nearest.max()) + 1, dtype=np.uint8)
     label_of[nearest[known]] = parsing[known]
     return np.where(amodal, label_of[nearest], np.uint8(0))
-
-
-def _pixels(counts: Any) -> int:
-    """The sum of an RLE's runs, -1 for what is none: COCO's text packs 5 bits a character, from the third run on as
-    the difference to the run two before."""
-    if isinstance(counts, list):
-        return sum(counts) if all(isinstance(c, int) and c >= 0 for c in counts) else -1
-    if not isinstance(counts, str):
-        return -1
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            return -1
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            run = value + (runs[-2] if len(runs) > 2 else 0)
-            if run < 0:
-                return -1
-            runs.append(run)
-            value = shift = 0
-    return sum(runs) if shift == 0 else -1
 
 
 def _meet(a: RLE, b: RLE) -> bool:

@@ -76,7 +76,25 @@ def test_polygons_are_rasterised_as_coco_does(height: int, width: int) -> None:
     assert masks.from_coco(polygon, height, width) == masks.from_coco([polygon], height, width)
 
 
-@pytest.mark.parametrize("bad", [[], [[1, 2, 3, 4]], "x", {"size": [2, 2]}, {"size": [9, 9], "counts": [81]}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [],
+        [[1, 2, 3, 4]],
+        "x",
+        {"size": [2, 2]},
+        {"size": [9, 9], "counts": [81]},
+        {"size": [2, 2], "counts": [1, 2]},
+        {"size": [2, 2], "counts": "zz~"},
+    ],
+)
 def test_bad_segmentations_are_refused(bad: object) -> None:
     with pytest.raises(DeoccError):
         masks.from_coco(bad, 2, 2)
+
+
+def test_runs_that_do_not_fill_the_mask_never_reach_pycocotools() -> None:
+    rle = masks.encode(np.eye(9, dtype=bool))
+    for bad in ({**rle, "counts": rle["counts"][:-2]}, {**rle, "size": [9, 8]}, {**rle, "counts": "~"}):
+        with pytest.raises(DeoccError, match="don't fill"):
+            masks.decode(bad)
