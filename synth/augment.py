@@ -50,7 +50,9 @@ def photo(scene: Crop, names: Collection[str], rng: np.random.Generator) -> Crop
         image = cv2.GaussianBlur(image, (5, 5), 0.3 + 0.9 * float(rng.random()))
     if "jpeg" in names:
         quality = int(rng.integers(40, 96))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        coded = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        assert coded is not None  # it was coded a moment ago
+        image = coded
     if image is scene.image:
         return scene
     x0, y0, x1, y1 = scene.frame

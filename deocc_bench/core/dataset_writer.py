@@ -225,7 +225,7 @@ def finish(
     text = dump_json(content)
     atomic_write(Path(root) / INFO_FILE, text)
     # As a reader will see it: what is drawn from it now and later must not differ.
-    return json.loads(text)  # type: ignore[no-any-return]
+    return json.loads(text)
 
 
 def _compact(value: Any) -> str:

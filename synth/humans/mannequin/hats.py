@@ -37,7 +37,7 @@ def hat_layers(head: Head, outfit: Outfit) -> list[Part]:
             Part(HAT, Shape(polys=[disc]), hat.cloth, axis, round=0.2),
         ]
     if hat.kind == "cap":
-        dome = Shape(shells=[head.shell((0, 0.09, -0.05), (0.415, 0.47, 0.48), ((-1, 0.0), (1, 0.40)))])
+        shell = Shape(shells=[head.shell((0, 0.09, -0.05), (0.415, 0.47, 0.48), ((-1, 0.0), (1, 0.40)))])
         arc = np.radians(np.linspace(-78, 78, 13))
         rim = np.stack(
             [head.at(0.40 * np.sin(a), 0.22 - 0.07 * np.cos(a), 0.30 + 0.46 * np.cos(a) - 0.12) for a in arc]
@@ -45,10 +45,10 @@ def hat_layers(head: Head, outfit: Outfit) -> list[Part]:
         root = np.stack([head.at(0.39 * np.sin(a), 0.27, 0.40 * np.cos(a) - 0.03) for a in arc])
         visor = Shape(polys=[hull(np.concatenate([rim, rim - head.axes[:, 1] * 0.035, root])[:, :2])])
         peak = Part(HAT, visor, Material((hat.accent,)), round=0.06, shadow=0.4)
-        crown = Part(HAT, dome, hat.cloth, axis, round=0.2)
-        return [crown, peak] if head.facing > -0.1 else [peak, crown]
+        top = Part(HAT, shell, hat.cloth, axis, round=0.2)
+        return [top, peak] if head.facing > -0.1 else [peak, top]
     brim = loft([ring(head, 0.27, 0.74, 0.78, -0.03), ring(head, 0.24, 0.74, 0.78, -0.03)])
-    crown = loft(
+    body = loft(
         [
             ring(head, 0.24, 0.42, 0.46, -0.05),
             ring(head, 0.42, 0.40, 0.44, -0.05),
@@ -56,9 +56,9 @@ def hat_layers(head: Head, outfit: Outfit) -> list[Part]:
             ring(head, 0.66, 0.26, 0.30, -0.05),
         ]
     )
-    band = loft([ring(head, 0.24, 0.43, 0.47, -0.05), ring(head, 0.34, 0.425, 0.46, -0.05)])
+    ribbon = loft([ring(head, 0.24, 0.43, 0.47, -0.05), ring(head, 0.34, 0.425, 0.46, -0.05)])
     return [
         Part(HAT, brim, hat.cloth, axis, round=0.08, shadow=0.4),
-        Part(HAT, crown, hat.cloth, axis, round=0.18, shadow=0.2),
-        Part(HAT, band, accent, axis, round=0.14, shadow=0.0),
+        Part(HAT, body, hat.cloth, axis, round=0.18, shadow=0.2),
+        Part(HAT, ribbon, accent, axis, round=0.14, shadow=0.0),
     ]
