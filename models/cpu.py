@@ -1,0 +1,300 @@
+"""The two networks for inference on a CPU in float32: the same values, less work and less memory traffic.
+
+What is different from the plain forward passes: batch normalisation is folded; wide 3x3 convolutions at high resolution
+run as Winograd transforms (NNPACK), the others with weights packed once for oneDNN; concatenations are written in place
+into one buffer; convolutions that read the same feature run as one; masks that are one everywhere are not multiplied.
+Falls back to plain convolutions where a backend is missing.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deocc_bench.models.attention import mutual_attention
+from deocc_bench.models.content_net import ContentNet, ContentResult
+from deocc_bench.models.fold import fold
+from deocc_bench.models.mask_net import MaskLogits, MaskNet
+from deocc_bench.models.parsing import ParsingBranch, one_hot_parts
+from deocc_bench.models.partial_conv import PartialConv
+from deocc_bench.models.pga import ParsingGuidedAttention
+
+WINOGRAD_POSITIONS = 64 * 64
+"""Fewest positions for Winograd's transform: below, transforming the weights costs more than it saves (measured)."""
+
+
+def _winograd_available() -> bool:
+    """NNPACK initialises itself in this call; without it, its convolutions fail."""
+    return bool(torch._nnpack_available())
+
+
+def _packing_available() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+class FastConv:
+    """One convolution with its activation; chooses its backend by the input's size.
+
+    `act` is "none", "relu" or "leaky" (0.2).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, stride: int = 1, act: str = "none") -> None:
+        self.weight, self.bias, self.stride, self.act = weight.detach().contiguous(), bias, stride, act
+        self.padding, self.outputs = weight.shape[2] // 2, weight.shape[0]
+        self.winograd = _winograd_available() and stride == 1 and weight.shape[2] == 3
+        self.packed: Tensor | None = None
+
+    @classmethod
+    def of(cls, *convs: nn.Module, act: str = "none") -> "FastConv":
+        """One convolution that gives the channels of all `convs` (same input, kernel and stride), in order."""
+        parts = [conv for conv in convs if isinstance(conv, nn.Conv2d)]
+        bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts if part.bias is not None])
+        return cls(torch.cat([part.weight for part in parts]), bias, parts[0].stride[0], act)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.winograd and x.shape[2] * x.shape[3] >= WINOGRAD_POSITIONS:
+            y = torch._nnpack_spatial_convolution(x.contiguous(), self.weight, self.bias, self.padding, 1)
+            return self._activate(y)
+        if _packing_available():
+            return self._packed(x)
+        return self._activate(F.conv2d(x, self.weight, self.bias, self.stride, self.padding))
+
+    def _packed(self, x: Tensor) -> Tensor:
+        pad, stride = [self.padding] * 2, [self.stride] * 2
+        if self.packed is None:
+            weight = self.weight.contiguous(memory_format=torch.channels_last)
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, pad, stride, [1, 1], 1, list(x.shape))
+        name, scalars = {"none": ("none", []), "relu": ("relu", []), "leaky": ("leaky_relu", [0.2])}[self.act]
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.packed, self.bias, pad, stride, [1, 1], 1, name, scalars, ""
+        )
+
+    def _activate(self, y: Tensor) -> Tensor:
+        if self.act == "relu":
+            return y.relu_()
+        return F.leaky_relu_(y, 0.2) if self.act == "leaky" else y
+
+
+class _Buffers:
+    """Concatenation buffers by name, kept between calls: a fresh 30 MB allocation costs as much as filling it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Tensor] = {}
+
+    def get(self, name: str, like: Tensor, channels: int) -> Tensor:
+        shape = (like.shape[0], channels, *like.shape[2:])
+        if name not in self.kept or self.kept[name].shape != shape:
+            self.kept[name] = torch.empty(shape)
+        return self.kept[name]
+
+
+class _CpuHourglass:
+    def __init__(self, hourglass: nn.Module) -> None:
+        def pairs(blocks: nn.Module) -> list[tuple[FastConv, FastConv]]:
+            # The last convolution of a block writes through a ReLU into a buffer, so it has no activation of its own.
+            return [(FastConv.of(block[0], act="relu"), FastConv.of(block[3])) for block in blocks]  # type: ignore
+
+        self.down, self.up = pairs(hourglass.down), pairs(hourglass.up)  # type: ignore[arg-type]
+
+    def __call__(self, x: Tensor, buffers: _Buffers, out: Tensor) -> None:
+        """Writes the feature into `out`; each skip is written straight into the buffer that the way up reads."""
+        joined: list[tuple[Tensor, int]] = []
+        for level, (first, second) in enumerate(self.down):
+            y = second(first(x))
+            if level == len(self.down) - 1:
+                x = y.relu_()
+                break
+            width = y.shape[1]
+            below = self.down[-1][1].outputs if level == len(self.down) - 2 else self.up[-2 - level][1].outputs
+            buffer = buffers.get(f"level{level}", y, width + below)
+            skip = buffer[:, :width]
+            torch.clamp_min(y, 0.0, out=skip)
+            joined.append((buffer, width))
+            x = _halved(skip)
+        for level, (first, second) in enumerate(self.up):
+            buffer, width = joined.pop()
+            size, above = list(buffer.shape[2:]), buffer[:, width:]
+            torch.ops.aten.upsample_bilinear2d.out(x.contiguous(), size, True, None, None, out=above)
+            y = second(first(buffer))
+            if level == len(self.up) - 1:
+                torch.clamp_min(y, 0.0, out=out)
+            else:
+                x = y.relu_()
+
+
+def _halved(x: Tensor) -> Tensor:
+    """Max-pooling by 2, rows first: several times faster here than the general kernel, which also keeps indices."""
+    rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
+class _CpuHeads:
+    """The convolutions after one hourglass: parsing branch and mask head.
+
+    The feature is a ReLU's output, so the residual path, the shortcut and the head's share of the feature read the same
+    values: one convolution. The head's share of the auxiliary feature and the templates is added to it.
+    """
+
+    def __init__(self, head: nn.Sequential, branch: ParsingBranch | None, width: int) -> None:
+        first = head[0]
+        assert isinstance(first, nn.Conv2d)
+        self.second = FastConv.of(head[2])
+        self.branch = branch
+        if branch is None:
+            self.read = FastConv.of(first)
+            return
+        residual = branch.residual
+        self.width = residual.first.weight.shape[0]
+        self.extra = first.weight.shape[1] - width
+        self.read = FastConv.of(residual.first, residual.shortcut, _slice(first, 0, width, bias=True))
+        self.residual = FastConv.of(residual.second)
+        self.logits = FastConv.of(branch.logits)
+        self.read_extra = FastConv.of(_slice(first, width, None, bias=False))
+
+    def __call__(
+        self, feature: Tensor, buffers: _Buffers, templates: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(mask logits, parsing logits)."""
+        read = self.read(feature)
+        if self.branch is None:
+            return self.second(read.relu_()), None
+        width = self.width
+        parts = self.residual(read[:, :width].relu_()).add_(read[:, width : 2 * width]).relu_()
+        extra = buffers.get("extra", parts, self.extra)
+        extra[:, :width] = self.branch.gate(parts)
+        if templates is not None:
+            extra[:, width:] = templates
+        hidden = self.read_extra(extra).add_(read[:, 2 * width :]).relu_()
+        return self.second(hidden), self.logits(parts)
+
+
+class CpuMaskNet:
+    """`MaskNet` for CPU inference: called like it, gives `MaskLogits`. Not for several threads at once."""
+
+    def __init__(self, net: MaskNet) -> None:
+        self.net = net = fold(net)
+        self.config, width = net.config, net.config.width
+        self.buffers = _Buffers()
+        self.amodal_hourglass = _CpuHourglass(net.amodal_hourglass)
+        self.amodal_heads = _CpuHeads(net.amodal_head, getattr(net, "amodal_parsing", None), width)
+        if self.config.refinement:
+            self.modal_hourglass = _CpuHourglass(net.modal_hourglass)
+            self.modal_heads = _CpuHeads(net.modal_head, getattr(net, "modal_parsing", None), width)
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, initial: Tensor) -> MaskLogits:
+        """See `MaskNet.forward`."""
+        modal, parsing_modal, foreground = None, None, initial
+        hourglass_input, width = torch.cat([image, initial], dim=1), self.config.width
+        if self.config.refinement:
+            # Image and feature side by side: what the second hourglass reads.
+            buffer = self.buffers.get("joined", image, 3 + width)
+            buffer[:, :3] = image
+            self.modal_hourglass(hourglass_input, self.buffers, buffer[:, 3:])
+            modal, parsing_modal = self.modal_heads(buffer[:, 3:], self.buffers)
+            foreground, hourglass_input = torch.softmax(modal, dim=1)[:, 1:2], buffer
+        feature = self.buffers.get("feature", image, width)
+        self.amodal_hourglass(hourglass_input, self.buffers, feature)
+        templates = self.net.reweighting(foreground) if self.config.with_templates else None
+        amodal, parsing_amodal = self.amodal_heads(feature, self.buffers, templates)
+        return MaskLogits(amodal, modal, parsing_modal, parsing_amodal)
+
+
+class _CpuAttention:
+    """A PGA block. q, k, v and the two part convolutions read x, so that x's share of them is one convolution."""
+
+    def __init__(self, pga: ParsingGuidedAttention) -> None:
+        self.streams, self.gate = pga.streams, getattr(pga, "gate", None)
+        channels = pga.fuse.weight.shape[0]
+        on_x: list[nn.Module] = []
+        if self.streams != "mutual":
+            on_x += [pga.modal_parts, pga.amodal_parts]
+            self.fuse_parts = FastConv.of(pga.fuse_parts)
+        if self.streams != "body":
+            self.depth = pga.query.weight.shape[0]
+            on_x += [_slice(pga.query, 0, channels, bias=True), _slice(pga.key, 0, channels, bias=True), pga.value]
+            self.query_parts = FastConv.of(_slice(pga.query, channels, None, bias=False))
+            self.key_parts = FastConv.of(_slice(pga.key, channels, None, bias=False))
+        self.on_x = FastConv.of(*on_x)
+        self.fuse = FastConv.of(pga.fuse)
+
+    def __call__(self, x: Tensor, modal_parsing: Tensor, amodal_parsing: Tensor) -> Tensor:
+        size = (x.shape[2], x.shape[3])
+        modal, amodal = (one_hot_parts(parsing, size, x.dtype) for parsing in (modal_parsing, amodal_parsing))
+        read, streams = self.on_x(x), []
+        if self.streams != "mutual":
+            parts = modal.shape[1]
+            spread = torch.cat([x, read[:, :parts] * modal, read[:, parts : 2 * parts] * amodal], dim=1)
+            assert self.gate is not None
+            streams.append(self.gate(self.fuse_parts(spread)))
+            read = read[:, 2 * parts :]
+        if self.streams != "body":
+            q = (read[:, : self.depth] + self.query_parts(modal)).flatten(2)
+            k = (read[:, self.depth : 2 * self.depth] + self.key_parts(amodal)).flatten(2)
+            pair = mutual_attention(q, k, read[:, 2 * self.depth :].flatten(2))
+            streams.extend(stream.reshape(x.shape) for stream in pair)
+        return self.fuse(torch.cat(streams, dim=1))
+
+
+def _slice(conv: nn.Conv2d, start: int, stop: int | None, bias: bool) -> nn.Conv2d:
+    """The part of a convolution that reads input channels ``start:stop``."""
+    weight = conv.weight[:, start:stop]
+    part = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, bias=bias)
+    part.weight = nn.Parameter(weight, requires_grad=False)
+    if bias:
+        part.bias = conv.bias
+    return part
+
+
+class CpuContentNet:
+    """`ContentNet` for CPU inference: called like it, gives `ContentResult`."""
+
+    def __init__(self, net: ContentNet) -> None:
+        self.net = net = fold(net)
+        self.config = net.config
+        down = [conv for conv in net.encoder if isinstance(conv, PartialConv)]
+        up = [conv for conv in net.decoder if isinstance(conv, PartialConv)]
+        self.encoder = [(FastConv(conv.weight, None, 2), conv.shift) for conv in down]
+        self.decoder = [(FastConv(conv.weight, None), conv.shift) for conv in up]
+        self.last_bias = up[-1].get_parameter("bias").view(1, -1, 1, 1)
+        self.attention = {name: _CpuAttention(block) for name, block in net.attention.items()}  # type: ignore
+        self.pyramid = net.pyramid
+
+    @torch.no_grad()
+    def __call__(
+        self, erased: Tensor, visible: Tensor, amodal: Tensor, modal_parsing: Tensor, amodal_parsing: Tensor
+    ) -> ContentResult:
+        """See `ContentNet.forward`."""
+        pyramid = self.pyramid(visible)
+        x = torch.cat([erased, visible, amodal], dim=1)
+        features = [_masked(x, pyramid.masks[0])]
+        for level, (conv, shift) in enumerate(self.encoder):
+            x = _scaled(conv(features[-1]), pyramid.encoder[level].scale, shift).relu_()
+            x = self._attend(f"encoder{level + 1}", x, modal_parsing, amodal_parsing)
+            features.append(_masked(x, pyramid.masks[level + 1]))
+        x = features.pop()
+        for level, (conv, shift) in enumerate(self.decoder):
+            below = F.interpolate(x, scale_factor=2, mode="nearest")
+            y = conv(torch.cat([below, features.pop()], dim=1))
+            window = pyramid.decoder[level]
+            if level == len(self.decoder) - 1:
+                x = _scaled(y, window.scale, None).add_(self.last_bias * window.valid)
+            else:
+                x = F.leaky_relu_(_scaled(y, window.scale, shift), 0.2)
+                x = self._attend(f"decoder{7 - level}", x, modal_parsing, amodal_parsing)
+                x = _masked(x, pyramid.ups[level + 1])
+        image = x.clamp_(-1.0, 1.0)
+        return ContentResult(image, erased * visible + image * (1.0 - visible))
+
+    def _attend(self, place: str, x: Tensor, modal_parsing: Tensor, amodal_parsing: Tensor) -> Tensor:
+        block = self.attention.get(place)
+        return x if block is None else block(x, modal_parsing, amodal_parsing)
+
+
+def _masked(x: Tensor, mask: Tensor) -> Tensor:
+    return x if bool(mask.all()) else x * mask
+
+
+def _scaled(y: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
+    if shift is None:
+        return y.mul_(scale)
+    return torch.addcmul(shift.view(1, -1, 1, 1), y, scale)

@@ -1,0 +1,85 @@
+"""The deployed form of a network: the fastest way to run it on a device at a precision, called like the network."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.models.content_net import ContentNet
+from deocc_bench.models.cpu import CpuContentNet, CpuMaskNet
+from deocc_bench.models.fold import fold
+from deocc_bench.models.mask_net import MaskNet
+
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is the GPU where there is one; raises `InputError` for a device this machine does not have."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device '{device}'", "is not a device name", "say auto, cpu or cuda") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device '{device}'", "torch sees no GPU here", "say --device cpu or install a CUDA torch")
+    return found
+
+
+class FoldedForm:
+    """A folded copy on any device: channels-last, autocast, and on a GPU one CUDA graph per input shape if compiled."""
+
+    def __init__(self, net: MaskNet | ContentNet, device: torch.device, precision: Precision, compile: bool) -> None:
+        self.device, self.precision = device, precision
+        folded: Any = fold(net).to(device)
+        folded = folded.to(memory_format=torch.channels_last)
+        if compile:
+            # "reduce-overhead" captures CUDA graphs; a CPU has none to capture.
+            folded = torch.compile(folded, mode="reduce-overhead" if device.type == "cuda" else "default")
+        self.net = folded
+
+    @torch.inference_mode()
+    def __call__(self, *inputs: torch.Tensor) -> Any:
+        """The network's forward pass; tensors are moved to the device, results stay there in float32 or lower."""
+        laid_out = [
+            value.to(self.device, memory_format=torch.channels_last) if value.dim() == 4 else value.to(self.device)
+            for value in inputs
+        ]
+        with _numerics(self.device, self.precision):
+            return self.net(*laid_out)
+
+
+@contextlib.contextmanager
+def _numerics(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Autocast for the half precisions; TF32 exactly where it was asked for. Leaves no global setting changed."""
+    with contextlib.ExitStack() as stack:
+        if precision in ("bfloat16", "float16"):
+            stack.enter_context(torch.autocast(device.type, getattr(torch, precision)))
+        if device.type == "cuda":
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"))
+            before = torch.backends.cuda.matmul.allow_tf32
+            stack.callback(setattr, torch.backends.cuda.matmul, "allow_tf32", before)
+            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        yield
+
+
+def fast_form(
+    net: nn.Module, device: torch.device | str = "cpu", precision: Precision = "float32", compile: bool = False
+) -> Callable[..., Any]:
+    """The deployed form of a `MaskNet` or `ContentNet`; `net` itself is left as it is.
+
+    ``float32`` on a CPU gives the hand-arranged `CpuMaskNet` or `CpuContentNet`; everything else the folded network in
+    channels-last, under autocast for ``bfloat16`` and ``float16``, through `torch.compile` if asked for.
+    Raises `InputError` for an unknown precision.
+    """
+    device = torch.device(device)
+    if precision not in get_args(Precision):
+        raise InputError(f"precision '{precision}'", "is unknown", f"say one of {', '.join(get_args(Precision))}")
+    if not isinstance(net, MaskNet | ContentNet):
+        raise TypeError(f"expected a MaskNet or a ContentNet, got {type(net).__name__}")
+    if device.type == "cpu" and precision in ("float32", "tf32") and not compile:
+        return CpuMaskNet(net) if isinstance(net, MaskNet) else CpuContentNet(net)
+    return FoldedForm(net, device, precision, compile)

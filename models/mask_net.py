@@ -1,0 +1,90 @@
+"""Stage 1: the refined mask completion network (supplementary figure 1)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deocc_bench.models.blocks import conv3x3
+from deocc_bench.models.config import MaskConfig
+from deocc_bench.models.hourglass import Hourglass
+from deocc_bench.models.parsing import ParsingBranch
+from deocc_bench.models.templates import TemplateReweighting
+
+
+@dataclass
+class MaskLogits:
+    """What stage 1 gives, all at the input's size; a part that the configuration leaves out is None."""
+
+    amodal: Tensor
+    """N x 2 x H x W: background, human."""
+    modal: Tensor | None = None
+    """N x 2 x H x W."""
+    parsing_modal: Tensor | None = None
+    """N x 20 x H x W, LIP classes."""
+    parsing_amodal: Tensor | None = None
+    """N x 20 x H x W."""
+
+
+def final_masks(logits: MaskLogits) -> tuple[Tensor, Tensor | None]:
+    """The masks as bool N x H x W: amodal = argmax(amodal) or argmax(modal), and modal (None without refinement)."""
+    amodal = logits.amodal[:, 1] > logits.amodal[:, 0]
+    if logits.modal is None:
+        return amodal, None
+    modal = logits.modal[:, 1] > logits.modal[:, 0]
+    return amodal | modal, modal
+
+
+def _head(inputs: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(conv3x3(inputs, hidden), nn.ReLU(inplace=True), conv3x3(hidden, 2))
+
+
+class MaskNet(nn.Module):
+    """Two stacked hourglasses: the first refines the initial mask, the second completes it.
+
+    ``forward(image, initial)``: image float N x 3 x H x W in [-1, 1], initial mask float N x 1 x H x W in {0, 1};
+    H and W multiples of 16. Nothing is detached except the parsing feature on its way into the mask heads and the modal
+    probability on its way into the templates.
+    """
+
+    def __init__(self, config: MaskConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or MaskConfig()
+        width, branch = config.width, config.branch_width if config.branches else 0
+        if config.refinement:
+            self.modal_hourglass = Hourglass(4, width)
+            self.modal_head = _head(width + branch, config.modal_width)
+        self.amodal_hourglass = Hourglass(3 + width if config.refinement else 4, width)
+        extra = config.template_width if config.with_templates else 0
+        self.amodal_head = _head(width + branch + extra, config.amodal_width)
+        if config.branches:
+            if config.refinement:
+                self.modal_parsing = ParsingBranch(width, branch)
+            self.amodal_parsing = ParsingBranch(width, branch)
+        if config.with_templates:
+            self.reweighting = TemplateReweighting(
+                config.template_count, config.template_width, config.align_templates, config.template_temperature
+            )
+
+    def forward(self, image: Tensor, initial: Tensor) -> MaskLogits:
+        """Logits of both masks and both parsings."""
+        modal, parsing_modal, foreground = None, None, initial
+        second_input = torch.cat([image, initial], dim=1)
+        if self.config.refinement:
+            feature = self.modal_hourglass(second_input)
+            parts = [feature]
+            if self.config.branches:
+                parsing_modal, auxiliary = self.modal_parsing(feature)
+                parts.append(auxiliary)
+            modal = self.modal_head(torch.cat(parts, dim=1))
+            foreground = torch.softmax(modal.float(), dim=1)[:, 1:2]
+            second_input = torch.cat([image, feature], dim=1)
+        feature, parsing_amodal = self.amodal_hourglass(second_input), None
+        parts = [feature]
+        if self.config.branches:
+            parsing_amodal, auxiliary = self.amodal_parsing(feature)
+            parts.append(auxiliary)
+        if self.config.with_templates:
+            parts.append(self.reweighting(foreground))
+        amodal = self.amodal_head(torch.cat(parts, dim=1))
+        return MaskLogits(amodal, modal, parsing_modal, parsing_amodal)

@@ -1,0 +1,150 @@
+"""Weights as safetensors, with what they are and how they were made in the metadata. No pickle is ever read."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.provenance import digest
+from deocc_bench.models.config import ContentConfig, MaskConfig, differences
+from deocc_bench.models.content_net import ContentNet
+from deocc_bench.models.mask_net import MaskNet
+
+FORMAT = "deocc-bench weights 1"
+SHIPPED = Path(__file__).parent / "weights"
+
+Kind = Literal["mask", "content"]
+Config: TypeAlias = MaskConfig | ContentConfig
+Net: TypeAlias = MaskNet | ContentNet
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says about itself."""
+
+    path: Path
+    kind: Kind
+    preset: str
+    config: dict[str, Any]
+    digest: str
+    """Hex SHA-256 over the tensors, names and stored values."""
+    training: dict[str, Any]
+
+
+def build(config: Config, seed: int = 0) -> Net:
+    """A freshly initialised network of a configuration; the same for the same seed, no global state touched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MaskNet(config) if isinstance(config, MaskConfig) else ContentNet(config)
+
+
+def shipped_weights(name: str) -> Path | None:
+    """The file of shipped weights of that name, e.g. ``tiny-mask``; None where none ships."""
+    path = SHIPPED / f"{name}.safetensors"
+    return path if path.is_file() else None
+
+
+def save_weights(
+    path: str | Path, net: Net, preset: str, training: dict[str, Any] | None = None, half: bool = False
+) -> WeightsInfo:
+    """Write a network's parameters and buffers, atomically; `half` stores floats as float16.
+
+    `training` is the JSON-able record of how they came about. Raises `DeoccError` where the file can't be written.
+    """
+    tensors = {name: _stored(value, half) for name, value in net.state_dict().items()}
+    kind: Kind = "mask" if isinstance(net, MaskNet) else "content"
+    config = dataclasses.asdict(net.config)
+    info = WeightsInfo(Path(path), kind, preset, config, _digest(tensors), training or {})
+    metadata = {
+        "format": FORMAT,
+        "kind": kind,
+        "preset": preset,
+        "config": json.dumps(config, sort_keys=True),
+        "digest": info.digest,
+        "training": json.dumps(info.training, sort_keys=True),
+    }
+    atomic_write(path, save(tensors, metadata))
+    return info
+
+
+def read_info(path: str | Path) -> WeightsInfo:
+    """The metadata of a weights file; raises `InputError` for what is not one, or not whole."""
+    return _read(path, tensors=False)[0]
+
+
+def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, WeightsInfo]:
+    """The network of a weights file, in evaluation mode and float32.
+
+    With `config` the file must be of that configuration. Raises `InputError` naming what differs: the kind of network,
+    each configuration field, missing or misshapen tensors, a digest that is not that of the content.
+    """
+    info, tensors = _read(path, tensors=True)
+    wanted = config or _config(info)
+    kind = "mask" if isinstance(wanted, MaskConfig) else "content"
+    if info.kind != kind:
+        raise InputError(path, f"holds a {info.kind} network, not a {kind} network", f"give {kind} weights")
+    wrong = differences(wanted, info.config)
+    if wrong:
+        raise InputError(path, f"is of another configuration ({'; '.join(wrong)})", f"use preset '{info.preset}'")
+    net = build(wanted)
+    expected = net.state_dict()
+    wrong = [f"{name} is missing" for name in expected if name not in tensors]
+    wrong += [f"{name} is not known" for name in tensors if name not in expected]
+    wrong += [
+        f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise InputError(path, "; ".join(wrong[:3]) + more, "the file was edited or made by another version")
+    if _digest(tensors) != info.digest:
+        raise InputError(path, "the tensors do not match the digest stored with them", "copy or download it again")
+    net.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
+    return net.eval(), info
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if half and value.is_floating_point() else value
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    return digest(*(item for name in sorted(tensors) for item in (name, tensors[name].numpy())))
+
+
+def _config(info: WeightsInfo) -> Config:
+    try:
+        return MaskConfig(**info.config) if info.kind == "mask" else ContentConfig(**info.config)
+    except TypeError as error:
+        raise InputError(info.path, f"its configuration is unknown ({error})", "use a matching version") from None
+
+
+def _read(path: str | Path, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    if not Path(path).is_file():
+        raise InputError(path, "no such file", "check the path of the weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(path, f"is not a whole safetensors file ({error})", "copy or train it again") from None
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "none")
+        raise InputError(path, f"its format is '{found}', not '{FORMAT}'", "use weights written by deocc-bench")
+    try:
+        config, training = json.loads(metadata["config"]), json.loads(metadata["training"])
+        kind, preset, stored = metadata["kind"], metadata["preset"], metadata["digest"]
+    except (KeyError, json.JSONDecodeError) as error:
+        raise InputError(path, f"its metadata is broken ({error!r})", "copy or train it again") from None
+    if kind not in ("mask", "content"):
+        raise InputError(path, f"holds an unknown kind of network '{kind}'", "use a matching version")
+    return WeightsInfo(Path(path), kind, preset, config, stored, training), values

@@ -1,0 +1,124 @@
+"""Weights files: round trip, what a mismatch says, what a broken file says."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.models.config import ContentConfig, MaskConfig
+from deocc_bench.models.weights import FORMAT, build, load_weights, read_info, save_weights, shipped_weights
+
+CONFIG = MaskConfig(width=4, branch_width=8, modal_width=4, amodal_width=4, template_width=4, template_count=5)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "net.safetensors"
+    save_weights(path, build(CONFIG, seed=3), "tiny", {"steps": 7})
+    return path
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    raw = path.read_bytes()
+    return json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+
+
+def test_round_trip(saved: Path) -> None:
+    net, info = load_weights(saved)
+    expected = build(CONFIG, seed=3).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in net.state_dict().items())
+    assert not net.training
+    assert (info.kind, info.preset, info.training) == ("mask", "tiny", {"steps": 7})
+    assert info.config == dataclasses.asdict(CONFIG)
+    assert read_info(saved) == info
+    again = saved.with_name("again.safetensors")
+    assert save_weights(again, net, "tiny", {"steps": 7}).digest == info.digest
+    assert "reweighting.templates" in load_file(saved)
+
+
+def test_half_is_half_the_size_and_close(tmp_path: Path, saved: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    save_weights(path, build(CONFIG, seed=3), "tiny", half=True)
+    assert path.stat().st_size < 0.7 * saved.stat().st_size
+    net, _ = load_weights(path)
+    expected = build(CONFIG, seed=3).state_dict()
+    for name, value in net.state_dict().items():
+        assert value.dtype == expected[name].dtype
+        assert torch.allclose(value.float(), expected[name].float(), atol=1e-3)
+
+
+def test_build_is_seeded_and_leaves_the_global_state(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    first, second = build(CONFIG, seed=1).state_dict(), build(CONFIG, seed=1).state_dict()
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = build(CONFIG, seed=2).state_dict()
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_mismatch_says_what_differs(saved: Path) -> None:
+    with pytest.raises(InputError, match="width: 16 here, 4 in the file"):
+        load_weights(saved, dataclasses.replace(CONFIG, width=16))
+    with pytest.raises(InputError, match="holds a mask network, not a content network"):
+        load_weights(saved, ContentConfig())
+
+
+def rewrite(path: Path, tensors: dict[str, torch.Tensor] | None = None, **metadata: str) -> None:
+    kept = metadata_of(path)
+    save_file(load_file(path) if tensors is None else tensors, path, {**kept, **metadata})
+
+
+def test_tensors_that_do_not_fit(saved: Path) -> None:
+    tensors = load_file(saved)
+    name = "modal_head.0.weight"
+    rewrite(saved, {**tensors, name: tensors[name][:1]})
+    with pytest.raises(InputError, match=rf"{name} has shape \(1, 12, 3, 3\), not \(4, 12, 3, 3\)"):
+        load_weights(saved)
+    del tensors[name]
+    rewrite(saved, {**tensors, "surplus": torch.zeros(1)})
+    with pytest.raises(InputError, match=rf"{name} is missing; surplus is not known"):
+        load_weights(saved)
+
+
+def test_changed_values_do_not_match_the_digest(saved: Path) -> None:
+    tensors = load_file(saved)
+    tensors["modal_head.0.bias"] += 1
+    rewrite(saved, tensors)
+    with pytest.raises(InputError, match="do not match the digest"):
+        load_weights(saved)
+
+
+def test_broken_files_are_one_line(saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    for cut in (0, 5, 200, len(whole) // 2, len(whole) - 1):
+        saved.write_bytes(whole[:cut])
+        with pytest.raises(InputError, match="not a whole safetensors file") as caught:
+            load_weights(saved)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="no such file"):
+        load_weights(tmp_path / "absent.safetensors")
+    saved.write_bytes(whole)
+    rewrite(saved, format="other 3")
+    with pytest.raises(InputError, match=f"its format is 'other 3', not '{FORMAT}'"):
+        load_weights(saved)
+    rewrite(saved, format=FORMAT, config="{")
+    with pytest.raises(InputError, match="metadata is broken"):
+        load_weights(saved)
+    rewrite(saved, config='{"depth": 9}')
+    with pytest.raises(InputError, match="configuration is unknown"):
+        load_weights(saved)
+
+
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save({"a": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        load_weights(path)
+
+
+def test_shipped_weights_that_do_not_exist() -> None:
+    assert shipped_weights("no-such-preset-mask") is None
