@@ -2,8 +2,10 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +14,10 @@ from torch import Tensor
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
 from deocc_bench.models.config import preset as find_preset
-from deocc_bench.models.content_net import content_input
+from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form, resolve_device
 from deocc_bench.models.frames import Frame
-from deocc_bench.models.mask_net import MaskNet
+from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.weights import Config, Kind, build, load_weights, read_info, shipped_weights
 
 RANDOM_SEED = 0
@@ -92,11 +94,13 @@ class TwoStage:
         }
         files = _weight_files(weights, self.stages)
         options = {"precision": precision, "compile": compile}
-        self.size, self.preset = size, preset
+        self.size, self.preset, self.precision = size, preset, precision
         self._stages = {
             kind: _Stage(kind, configs[kind], f"{preset}-{kind}{self.suffix}", files.get(kind), device, options)
             for kind in self.stages
         }
+        # The deployed form holds a folded copy: the networks themselves are counted, once.
+        self.parameter_count = sum(p.numel() for stage in self._stages.values() for p in stage.net.parameters())
         self.weights_used = {kind: stage.about for kind, stage in self._stages.items()}
         self.parsing_used: str | None = None
         self._last: _Completed | None = None
@@ -112,21 +116,58 @@ class TwoStage:
         """The images with the invisible human region repainted; every other pixel is the input's."""
         if batch.modal is None or batch.amodal is None:
             raise InputError(self.name, "needs modal and amodal masks", "run it as task content or joint")
+        frame, tensors = self._content_tensors(batch)
+        return self._composed(batch, frame, self._stages["content"].form(*tensors))
+
+    def latency_stages(self, batch: Batch) -> list[tuple[str, Callable[[Any], Any]]]:
+        """What a run is made of, for `deocc-bench latency`: the first function takes the batch, each next one the
+        previous result. With both networks the second is given the first one's masks and parsing.
+        """
+        mask, content = self._stages.get("mask"), self._stages.get("content")
+        parts: list[tuple[str, Callable[[Any], Any]]] = []
+        if mask is not None:
+            parts += [
+                ("mask: image to tensor", lambda b: (b, *self._mask_tensors(b, b.initial))),
+                ("mask: network", lambda v: (v[0], v[1], mask.form(*v[2]))),
+                ("mask: tensor to masks", lambda v: (v[0], self._masks(*v))),
+            ]
+        if mask is not None and content is not None:
+            parts.append(("hand-over", lambda v: _handed_over(*v)))
+        if content is not None:
+            parts += [
+                ("content: image to tensor", lambda b: (b, *self._content_tensors(b))),
+                ("content: network", lambda v: (v[0], v[1], content.form(*v[2]))),
+                ("content: tensor to image", lambda v: self._composed(*v)),
+            ]
+        return parts
+
+    def _content_tensors(self, batch: Batch) -> tuple[Frame, tuple[Tensor, ...]]:
+        assert batch.modal is not None
+        assert batch.amodal is not None
         stage = self._stages["content"]
         frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size or stage.size)
         modal, amodal = frame.masks(batch.modal), frame.masks(batch.amodal)
         erased, visible = content_input(frame.images(batch.images), modal, amodal)
         modal_parsing, parsing = self._parsing(batch)
-        result = stage.form(erased, visible, amodal, frame.labels(modal_parsing), frame.labels(parsing))
+        return frame, (erased, visible, amodal, frame.labels(modal_parsing), frame.labels(parsing))
+
+    def _composed(self, batch: Batch, frame: Frame, result: ContentResult) -> ContentOutput:
+        assert batch.modal is not None
+        assert batch.amodal is not None
         painted = frame.back(result.image.float().cpu().permute(0, 2, 3, 1).numpy())
         painted = np.clip(np.rint((painted + 1.0) * 127.5), 0, 255).astype(np.uint8)
         invisible = batch.amodal & ~batch.modal
         return ContentOutput(np.where(invisible[..., None], painted, batch.images))
 
     def _complete(self, batch: Batch, initial: np.ndarray) -> _Completed:
-        stage = self._stages["mask"]
-        frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size or stage.size)
-        logits = stage.form(frame.images(batch.images), frame.masks(initial))
+        frame, tensors = self._mask_tensors(batch, initial)
+        return self._masks(batch, frame, self._stages["mask"].form(*tensors))
+
+    def _mask_tensors(self, batch: Batch, initial: np.ndarray) -> tuple[Frame, tuple[Tensor, Tensor]]:
+        frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size or self._stages["mask"].size)
+        return frame, (frame.images(batch.images), frame.masks(initial))
+
+    def _masks(self, batch: Batch, frame: Frame, logits: MaskLogits) -> _Completed:
 
         def mask(values: Tensor | None) -> np.ndarray | None:
             # The margin is brought to full size before it is cut: a smooth outline, not that of the working size.
@@ -190,6 +231,14 @@ class ContentBaseline(TwoStage):
     suffix = "-baseline"
     stages = ("content",)
     complete = None  # type: ignore[assignment]
+
+
+def _handed_over(batch: Batch, done: _Completed) -> Batch:
+    """The second stage's batch, made of the first one's answer."""
+    modal = done.amodal & batch.initial if done.modal is None else done.modal
+    return dataclasses.replace(
+        batch, modal=modal, amodal=done.amodal, parsing=done.parsing, modal_parsing=done.modal_parsing
+    )
 
 
 def _weight_files(weights: str | Path | None, stages: tuple[Kind, ...]) -> dict[Kind, Path]:
