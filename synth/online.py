@@ -33,9 +33,7 @@ class OnlineSamples:
         InputError: broken input, or no human in the split.
     """
 
-    def __init__(
-        self, spec: SynthSpec, split: str = "train", workers: int = 1, cache_bytes: int = CACHE_BYTES
-    ) -> None:
+    def __init__(self, spec: SynthSpec, split: str = "train", workers: int = 1, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.split, self.epoch = spec, split, 0
         self._sources = open_sources(spec)
         plan = make_plan(spec, workers)

@@ -1,0 +1,81 @@
+"""Markdown that GitHub, GitLab and pandoc read alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from deocc_bench.leaderboard.claimed import Claim
+from deocc_bench.leaderboard.table import Cell, Column, Row, Table
+from deocc_bench.leaderboard.text import DASH, fixed, shown
+
+# Everything that starts markup somewhere: backslash first, `<` and `&` as entities since HTML passes through markdown.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~^$])")
+_URL = re.compile(r"(?i)(https?|ftp|www)([:.])")
+
+
+def leaderboard_markdown(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
+    """All tables, each with its footnotes; claimed numbers in tables of their own."""
+    parts = ["# Leaderboard", *map(_section, tables)]
+    if claims:
+        parts += ["## Claimed for datasets without a run", _claims(claims)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: object, limit: int = 80) -> str:
+    """Foreign text that stays text: on one line, cut, nothing in it is markup, a table's pipe or a live link."""
+    safe = _SPECIAL.sub(r"\\\1", shown(text, limit))
+    safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    return _URL.sub(r"\1&#58;" if "://" in safe else r"\1\2", safe)
+
+
+def _section(table: Table) -> str:
+    head = ["rank", "method", *(_heading(c) for c in table.columns)]
+    lines = [_line(head), _line(["---:", ":---", *["---:"] * len(table.columns)])]
+    lines += [_line(_cells(table, row)) for row in table.rows]
+    parts = [f"## {escape(table.group.title, 160)}", escape(table.group.subtitle, 200), "\n".join(lines)]
+    notes = [f"<sup>{mark}</sup> {escape(text, 400)}" for mark, text in table.footnotes.items()]
+    if notes:
+        parts.append("  \n".join(notes))
+    parts.append(" ".join(escape(r, 400) for r in table.remarks))
+    if table.claims:
+        parts += ["### Claimed by papers, not measured here", _claims(table.claims)]
+    return "\n\n".join(parts)
+
+
+def _heading(column: Column) -> str:
+    unit = f" ({escape(column.unit)})" if column.unit not in ("ratio", "count") else ""
+    return f"{escape(column.heading)}{unit} {column.arrow}"
+
+
+def _cells(table: Table, row: Row) -> list[str]:
+    name = escape(row.name, 48) + "".join(f"<sup>{m}</sup>" for m in row.notes)
+    if row.flagged:
+        name = f"⚠ CHANGED {name}"
+    rank = DASH if row.rank is None else str(row.rank)
+    return [rank, name, *(_number(row.cells[c.id], c) for c in table.columns)]
+
+
+def _number(cell: Cell, column: Column) -> str:
+    text = fixed(cell.value, column.decimals)
+    # Markdown has no underline of its own; <u> is among the tags that its viewers let through or show as text.
+    text = f"**{text}**" if cell.place == 1 else f"<u>{text}</u>" if cell.place == 2 else text
+    if cell.ci95 is not None and cell.value is not None:
+        low, high = (fixed(v, column.decimals) for v in cell.ci95)
+        text += f" \\[{low}, {high}\\]"
+    return text + (f"<sup>{cell.note}</sup>" if cell.note else "")
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    lines = [_line(["method", "dataset", "metric", "claimed value", "source"])]
+    lines.append(_line([":---", ":---", ":---", "---:", ":---"]))
+    for c in claims:
+        value = repr(c.value)
+        lines.append(
+            _line([escape(c.method), escape(c.dataset), escape(c.metric or "not said"), value, escape(c.source, 160)])
+        )
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,146 @@
+"""Pictures of samples: what went in, the truth, and what each run answered, as small images for reports and figures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import SampleRecord
+from deocc_bench.core.errors import InputError
+from deocc_bench.leaderboard.records import Run
+
+# Classes of a mask layer. Each differs in pattern too, so that it reads without colour.
+NOTHING, SEEN, FOUND, MISSED, EXTRA = range(5)
+LAYER_NAMES = {
+    SEEN: "visible and predicted",
+    FOUND: "hidden and predicted",
+    MISSED: "missed (striped)",
+    EXTRA: "too much (dotted)",
+}
+_COLOURS = np.array(
+    [(0, 0, 0, 0), (86, 180, 233, 110), (0, 114, 178, 215), (230, 110, 0, 235), (190, 40, 130, 235)], dtype=np.uint8
+)
+_QUALITY = 74
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one run answered on one sample: a mask layer of classes uint8 H x W, a picture uint8 H x W x 3, or None."""
+
+    layer: np.ndarray | None
+    image: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class SamplePictures:
+    """One sample: occluded image, complete image (None where there is none), layer of the true masks, answers."""
+
+    id: str
+    ratio: float
+    image: np.ndarray
+    complete: np.ndarray | None
+    truth: np.ndarray
+    answers: tuple[Answer, ...]
+
+
+def load_pictures(record: SampleRecord, runs: Sequence[Run], side: int | None = None) -> SamplePictures:
+    """Read one sample and the runs' answers to it.
+
+    Args:
+        side: longest side in pixels after scaling down; None: as they are.
+
+    Raises:
+        InputError: the dataset's files are missing or broken. A run's missing file is a missing answer.
+    """
+    amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
+    size = _scaled(record.size, side)
+    complete = images.read_rgb(record.complete_path) if record.complete_path else None
+    return SamplePictures(
+        id=record.id,
+        ratio=record.occlusion_ratio,
+        image=_shrink(images.read_rgb(record.image_path), size),
+        complete=None if complete is None else _shrink(complete, size),
+        truth=_shrink_layer(_layer(amodal, amodal, modal), size),
+        answers=tuple(_answer(run, record, amodal, modal, size) for run in runs),
+    )
+
+
+def encode_photo(image: np.ndarray) -> bytes:
+    """WebP bytes of an RGB picture: half of what JPEG takes at this size, and every browser of today reads it."""
+    ok, data = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    if not ok:
+        raise ValueError(f"can't encode an array of shape {image.shape}")
+    return data.tobytes()
+
+
+def encode_layer(layer: np.ndarray) -> bytes:
+    """PNG bytes of a mask layer: a palette with transparency, classes told apart by pattern and colour."""
+    picture = Image.fromarray(_patterned(layer), "P")
+    picture.putpalette(_COLOURS[:, :3].tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", transparency=_COLOURS[:, 3].tobytes(), optimize=True)
+    return buffer.getvalue()
+
+
+def paint_layer(image: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """The picture with a mask layer over it, uint8 H x W x 3; the background dimmed so that the person stands out."""
+    colour = _COLOURS[_patterned(layer)].astype(np.float64)
+    alpha = colour[..., 3:] / 255
+    return (image * 0.75 * (1 - alpha) + colour[..., :3] * alpha).round().astype(np.uint8)
+
+
+def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarray, size: tuple[int, int]) -> Answer:
+    folder = run.predictions
+    if folder is None:
+        return Answer(None, None)
+    layer = image = None
+    mask_path, image_path = (folder / kind / f"{record.id}.png" for kind in ("masks", "images"))
+    try:
+        if run.record.task != "content" and mask_path.is_file():
+            mask = images.read_mask(mask_path)
+            if mask.shape == amodal.shape:
+                layer = _shrink_layer(_layer(mask, amodal, modal), size)
+        if run.record.task != "mask" and image_path.is_file():
+            image = _shrink(images.read_rgb(image_path), size)
+    except InputError:
+        # A broken prediction is the scoring's finding; here it is an empty place.
+        return Answer(None, None)
+    return Answer(layer, image)
+
+
+def _layer(predicted: np.ndarray, amodal: np.ndarray, modal: np.ndarray) -> np.ndarray:
+    layer = np.zeros(amodal.shape, np.uint8)
+    layer[predicted & modal] = SEEN
+    layer[predicted & amodal & ~modal] = FOUND
+    layer[amodal & ~predicted] = MISSED
+    layer[predicted & ~amodal] = EXTRA
+    return layer
+
+
+def _patterned(layer: np.ndarray) -> np.ndarray:
+    y, x = np.indices(layer.shape)
+    gaps = ((layer == MISSED) & ((x + y) // 3 % 2 == 1)) | ((layer == EXTRA) & (x // 2 % 2 == 1) & (y // 2 % 2 == 1))
+    return np.where(gaps, NOTHING, layer).astype(np.uint8)
+
+
+def _scaled(size: tuple[int, int], side: int | None) -> tuple[int, int]:
+    factor = 1.0 if side is None else min(1.0, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA))
+
+
+def _shrink_layer(layer: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if layer.shape == size:
+        return layer
+    return np.asarray(cv2.resize(layer, size[::-1], interpolation=cv2.INTER_NEAREST))

@@ -1,0 +1,91 @@
+"""Values of single samples: which are worst, best, and most disputed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deocc_bench.core.statistics import statistic
+from deocc_bench.leaderboard.hooks import Lookup, define, terms_of
+from deocc_bench.leaderboard.records import Run
+from deocc_bench.leaderboard.table import Column, Table
+
+
+@dataclass(frozen=True)
+class SampleValues:
+    """One metric, sample by sample.
+
+    Args:
+        column: the metric.
+        ids: sample ids, sorted.
+        values: float64 (runs, samples) in the order of the table's rows; NaN where not defined or not known.
+        ratio: float64 (samples,), share of the person that is hidden; NaN where unknown.
+        occluders: categories of each sample's occluders.
+    """
+
+    column: Column
+    ids: tuple[str, ...]
+    values: np.ndarray
+    ratio: np.ndarray
+    occluders: tuple[str, ...]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(samples,): mean over the runs that define it; NaN where none does."""
+        known = ~np.isnan(self.values)
+        total = np.where(known, self.values, 0).sum(axis=0)
+        return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+
+    def worst_first(self) -> list[int]:
+        """Indices of the samples, worst mean first, undefined ones last."""
+        mean = self.mean if self.column.higher_is_better else -self.mean
+        return [int(i) for i in np.lexsort((np.array(self.ids), np.where(np.isnan(mean), np.inf, mean)))]
+
+    def defined(self) -> list[int]:
+        """`worst_first`, without the samples that no run defines."""
+        mean = self.mean
+        return [i for i in self.worst_first() if not np.isnan(mean[i])]
+
+
+def sample_values(table: Table, lookup: Lookup | None) -> SampleValues | None:
+    """Values of the sort column, or of the first shown one that has values per sample; None where none has."""
+    for column in sorted(table.columns, key=lambda c: c.id != table.sort):
+        per_run = [_of_run(row.run, column, lookup) for row in table.rows]
+        known = [r for r in per_run if r]
+        if not known:
+            continue
+        ids = sorted(set().union(*known))
+        values = np.array([[found.get(i, np.nan) for i in ids] for found in per_run], dtype=np.float64)
+        ratio, categories = _about(table, ids)
+        return SampleValues(column, tuple(ids), values, ratio, categories)
+    return None
+
+
+def _of_run(run: Run, column: Column, lookup: Lookup | None) -> dict[str, float]:
+    terms = terms_of(define(lookup, column.id, column.definition), run.samples)
+    if terms is None:
+        return {}
+    ids, place = np.unique(run.sample_ids, return_inverse=True)
+    num, den = np.zeros((len(ids), terms[0].shape[1])), np.zeros((len(ids), terms[0].shape[1]))
+    np.add.at(num, place.ravel(), terms[0])
+    np.add.at(den, place.ravel(), terms[1])
+    return dict(zip(ids.tolist(), statistic(num, den).tolist(), strict=True))
+
+
+def _about(table: Table, ids: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    ratio: dict[str, float] = {}
+    categories: dict[str, str] = {}
+    for row in table.rows:
+        samples = row.run.samples
+        if samples is None:
+            continue
+        if {"invisible", "amodal"} <= set(samples.columns):
+            share = samples["invisible"] / samples["amodal"].where(samples["amodal"] > 0)
+            ratio |= dict(zip(row.run.sample_ids.tolist(), share.astype(float).tolist(), strict=True))
+        if "occluder_categories" in samples.columns:
+            texts = [str(t).replace("|", ", ") for t in samples["occluder_categories"]]
+            categories |= dict(zip(row.run.sample_ids.tolist(), texts, strict=True))
+        if ratio and categories:
+            break
+    return np.array([ratio.get(i, np.nan) for i in ids]), tuple(categories.get(i, "") for i in ids)

@@ -1,0 +1,332 @@
+"""The neutral table: rows, columns, cells, ranks and footnotes. The formats only spell it out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deocc_bench.core.errors import UsageError
+from deocc_bench.core.registry import unknown
+from deocc_bench.core.statistics import rank_with_ties
+from deocc_bench.leaderboard.claimed import Claim
+from deocc_bench.leaderboard.hooks import Lookup, define, terms_of
+from deocc_bench.leaderboard.pairs import Pairs, compare_all
+from deocc_bench.leaderboard.records import Group, Run
+from deocc_bench.leaderboard.speed import LATENCY, RUN_TIME, SPEED, Speed
+from deocc_bench.leaderboard.text import DOWN, UP, clean, decimals
+
+ALPHA = 0.05
+# What a table shows unless told otherwise, headline first; those that no run defines are left out.
+DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "mask": (
+        "amodal_iou_mean",
+        "invisible_iou_mean",
+        "amodal_boundary_iou_mean",
+        "invisible_precision",
+        "invisible_recall",
+        "modal_iou_mean",
+        "parsing_miou",
+    ),
+    "content": ("l1_invisible", "psnr_invisible", "ssim_invisible", "psnr_image", "fid", "kid", "garment_delta_e"),
+    "joint": ("amodal_iou_mean", "invisible_iou_mean", "l1_human", "psnr_human", "ssim_human", "fid", "kid"),
+}
+DEFAULT_SPEED = (LATENCY, "latency_ratio", RUN_TIME)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `meaning` and `source` are empty where this version does not know the definition."""
+
+    id: str
+    heading: str
+    unit: str
+    higher_is_better: bool
+    definition: str
+    meaning: str
+    source: str
+    decimals: int
+    speed: bool = False
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better."""
+        return UP if self.higher_is_better else DOWN
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number. `place` is 1 for the best, 2 for the second, None else; `note` is a footnote's mark."""
+
+    value: float | None
+    ci95: tuple[float, float] | None = None
+    n: int | None = None
+    n_defined: int | None = None
+    rank: int | None = None
+    place: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run. `rank` is that of the sort column; `notes` are marks of footnotes; `ranked`: takes part in the ranks."""
+
+    run: Run
+    cells: Mapping[str, Cell]
+    rank: int | None
+    ranked: bool
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.run.label
+
+    @property
+    def flagged(self) -> bool:
+        return self.run.flagged
+
+
+@dataclass(frozen=True)
+class Table:
+    """One group as a table.
+
+    Args:
+        columns: the columns shown, in order; `every`: all that any run has, for the CSV.
+        sort: id of the column that rows are ordered by.
+        rows: ranked ones first, best first, then those out of the competition.
+        footnotes: mark -> text, in the order of their first use.
+        remarks: how ranks were made, and what else a reader must know.
+        pairs: metric id -> paired comparison of the rows, in the order of `rows`.
+    """
+
+    group: Group
+    columns: tuple[Column, ...]
+    every: tuple[Column, ...]
+    sort: str
+    rows: tuple[Row, ...]
+    footnotes: Mapping[str, str]
+    remarks: tuple[str, ...]
+    claims: tuple[Claim, ...] = ()
+    pairs: Mapping[str, Pairs] = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.every if c.id == name)
+
+
+def build_table(
+    group: Group,
+    speed: Speed,
+    lookup: Lookup | None,
+    claims: Sequence[Claim] = (),
+    columns: Sequence[str] = (),
+    sort: str | None = None,
+) -> Table:
+    """Make the table of one group.
+
+    Args:
+        lookup: the metrics' definitions; None: then nothing is known but the records, and ranks go by value alone.
+        columns: ids to show; of those, the ones that the task does not have are left out. Empty: the usual ones.
+        sort: id of the column to sort by; None, or one that the group lacks: the first shown.
+    """
+    every = _every_column(group, speed, lookup)
+    shown = _shown(every, group, columns)
+    key = sort if sort in {c.id for c in every} else shown[0].id
+    ordered = _ordered(group, speed, next(c for c in every if c.id == key))
+    pairs = {c.id: p for c in shown if not c.speed and (p := _pairs(ordered, c, lookup)) is not None}
+    places = {c.id: _places(ordered, c, pairs.get(c.id), speed) for c in _with_sort(shown, every, key)}
+    notes: dict[str, str] = {}
+    rows = []
+    for run in ordered:
+        marks = tuple(_mark(notes, text) for text in _run_notes(run, group))
+        cells = {c.id: _cell(run, c, speed, places.get(c.id, {}), notes if c in shown else None) for c in every}
+        rows.append(Row(run, cells, cells[key].rank, _competes(run), marks))
+    return Table(
+        group, shown, every, key, tuple(rows), {m: t for t, m in notes.items()}, _remarks(group, pairs, speed, rows),
+        tuple(claims), pairs,
+    )  # fmt: skip
+
+
+def check_columns(groups: Sequence[Group], names: Sequence[str]) -> None:
+    """Refuse a column that no run has.
+
+    Raises:
+        UsageError: says which was probably meant.
+    """
+    known = dict.fromkeys(m for g in groups for r in g.runs for m in r.record.metrics) | dict.fromkeys(SPEED)
+    for name in names:
+        if name not in known:
+            raise UsageError(unknown("column", name, [clean(k) for k in known if "[" not in k]))
+
+
+def _every_column(group: Group, speed: Speed, lookup: Lookup | None) -> tuple[Column, ...]:
+    found: dict[str, Column] = {}
+    for run in group.runs:
+        for name, metric in run.record.metrics.items():
+            if name in found:
+                continue
+            known = define(lookup, name, str(metric["definition"]))
+            values = [_finite(r.record.value(name)) for r in group.runs]
+            found[name] = Column(
+                id=name,
+                heading=clean(name).replace("_", " "),
+                unit=clean(metric["unit"]),
+                higher_is_better=bool(metric["higher_is_better"]),
+                definition=clean(metric["definition"]),
+                meaning=known.meaning if known else "",
+                source=known.source if known else "",
+                decimals=decimals(values),
+            )
+    for name, s in SPEED.items():
+        values = [speed.value(r, name) for r in group.runs]
+        if any(v is not None for v in values):
+            places = 0 if s.unit == "count" else decimals(values)
+            found[name] = Column(
+                name, s.heading, s.unit, s.higher_is_better, name, s.meaning, "deocc-bench", places, speed=True
+            )
+    return tuple(found.values())
+
+
+def _shown(every: Sequence[Column], group: Group, wanted: Sequence[str]) -> tuple[Column, ...]:
+    by_id = {c.id: c for c in every}
+    chosen = [by_id[n] for n in wanted if n in by_id]
+    if not chosen:
+        runs = [r for r in group.runs if _competes(r)] or group.runs
+        defined = {name for r in runs for name, m in r.record.metrics.items() if m["value"] is not None}
+        # A distance of distributions that could not be had still shows, as a dash that says why.
+        usual = [n for n in DEFAULT_COLUMNS[group.task] if n in by_id and (n in defined or n == "fid")]
+        speeds = [n for n in DEFAULT_SPEED if n in by_id]
+        named = [n for n in by_id if n in defined and n.startswith(("fd[", "lpips_"))][:2]
+        chosen = [by_id[n] for n in [*usual, *named, *(speeds[:2] if LATENCY in speeds else speeds)]]
+    return tuple(dict.fromkeys(chosen)) or tuple(every[:1])
+
+
+def _with_sort(shown: Sequence[Column], every: Sequence[Column], key: str) -> list[Column]:
+    return [*shown, *(c for c in every if c.id == key and c not in shown)]
+
+
+def _ordered(group: Group, speed: Speed, column: Column) -> list[Run]:
+    def order(run: Run) -> tuple[bool, bool, bool, float, str]:
+        value = _value(run, column, speed)
+        size = 0.0 if value is None else -value if column.higher_is_better else value
+        return run.flagged, not _competes(run), value is None, size, run.label
+
+    return sorted(group.runs, key=order)
+
+
+def _competes(run: Run) -> bool:
+    return not run.flagged and run.oracle is None
+
+
+def _pairs(runs: Sequence[Run], column: Column, lookup: Lookup | None) -> Pairs | None:
+    known = define(lookup, column.id, column.definition)
+    terms, groups = [], []
+    for run in runs:
+        found = terms_of(known, run.samples)
+        if found is None or run.samples is None:
+            return None
+        terms.append(found)
+        groups.append(run.samples["group"].to_numpy(dtype=str))
+    try:
+        return compare_all(terms, groups, [1 / r.draws for r in runs])
+    except ValueError:
+        return None
+
+
+def _places(runs: Sequence[Run], column: Column, pairs: Pairs | None, speed: Speed) -> dict[str, tuple[int, int]]:
+    """Label -> (rank, place): place 1 for all of the best rank, 2 for the next rank that is taken."""
+    values = {r.label: _value(r, column, speed) for r in runs if _competes(r)}
+    known = {name: v for name, v in values.items() if v is not None}
+    if pairs is None:
+        up = column.higher_is_better
+        ranks = {n: 1 + sum(w != v and (w > v) == up for w in known.values()) for n, v in known.items()}
+    else:
+        index = {r.label: i for i, r in enumerate(runs)}
+        names = list(known)
+        p = {
+            (a, b): (None if math.isnan(q) else q)
+            for k, a in enumerate(names)
+            for b in names[k + 1 :]
+            for q in [float(pairs.p[index[a], index[b]])]
+        }
+        ranks = {n: r.rank for n, r in rank_with_ties(values, p, column.higher_is_better, ALPHA).items()}
+    taken = sorted(set(ranks.values()))
+    return {name: (rank, taken.index(rank) + 1) for name, rank in ranks.items()}
+
+
+def _cell(
+    run: Run, column: Column, speed: Speed, places: Mapping[str, tuple[int, int]], notes: dict[str, str] | None
+) -> Cell:
+    rank, place = places.get(run.label, (None, None))
+    place = place if place in (1, 2) else None
+    value = _value(run, column, speed)
+    if column.speed:
+        note = "no speed was measured for it" if value is None else None
+        return Cell(value, rank=rank, place=place, note=None if note is None or notes is None else _mark(notes, note))
+    metric = run.record.metrics.get(column.id)
+    if metric is None:
+        return Cell(None, note=None if notes is None else _mark(notes, "the run does not report it"))
+    ci = metric["ci95"]
+    ends = (float(ci[0]), float(ci[1])) if isinstance(ci, list) and len(ci) == 2 and None not in ci else None
+    n, defined = metric["n"], metric["n_defined"]
+    note = None
+    if value is None:
+        note = clean(metric.get("reason") or f"not defined on any of the {n} samples, or the method does not answer it")
+    return Cell(
+        value, ends, n, defined, rank, place, _mark(notes, note) if note is not None and notes is not None else None
+    )
+
+
+def _run_notes(run: Run, group: Group) -> list[str]:
+    notes = [f"NOT TO BE TRUSTED: {clean(text)}" for text in run.findings]
+    if run.oracle:
+        notes.append(f"out of the competition: {run.oracle}")
+    fitted = run.record.protocol.get("fit_dataset")
+    if fitted and fitted != group.dataset["fingerprint"]:
+        notes.append(f"learned from another dataset ({clean(fitted)[:12]})")
+    return notes
+
+
+def _remarks(group: Group, pairs: Mapping[str, Pairs], speed: Speed, rows: Sequence[Row]) -> tuple[str, ...]:
+    remarks = []
+    if pairs:
+        some = next(iter(pairs.values()))
+        how = "all swaps" if some.exact else f"{some.permutations} swaps"
+        remarks.append(
+            f"Rank is 1 + the number of methods that are significantly better (paired permutation test on "
+            f"{some.clusters} source humans, {how}, Holm, {ALPHA:.0%}); methods that can't be told apart share it. "
+            "Bold: rank 1; underlined: the next."
+        )
+        if some.exact and 2.0 ** (1 - some.clusters) > ALPHA:
+            remarks.append("With so few source humans no difference can reach significance.")
+    else:
+        remarks.append("Ranks go by value alone: no test was possible. Bold: best; underlined: second.")
+    remarks.append("With each value: its 95 % bootstrap interval over source humans.")
+    untested = [c for c in ("fid", "kid") if any(r.cells.get(c) and r.cells[c].value is not None for r in rows)]
+    if untested:
+        remarks.append(f"{' and '.join(untested)} have no value per sample: they are ranked by value.")
+    machines = {str(r.run.record.environment.get("cpu")) for r in rows}
+    if any(RUN_TIME in r.cells and r.cells[RUN_TIME].value for r in rows) and len(machines) > 1:
+        remarks.append("Run times come from different machines and can't be compared.")
+    for name, definition in group.definitions.items():
+        remarks.append(f"{clean(name)} is definition {clean(definition)}; other definitions have their own tables.")
+    return (*remarks, *speed.notes)
+
+
+def _mark(notes: dict[str, str], text: str) -> str:
+    if text not in notes:
+        number, mark = len(notes), ""
+        while True:
+            mark = chr(ord("a") + number % 26) + mark
+            number = number // 26 - 1
+            if number < 0:
+                break
+        notes[text] = mark
+    return notes[text]
+
+
+def _value(run: Run, column: Column, speed: Speed) -> float | None:
+    return speed.value(run, column.id) if column.speed else _finite(run.record.value(column.id))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

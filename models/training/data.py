@@ -1,0 +1,311 @@
+"""From samples to training batches: augmentation, the networks' input size, and who sees which sample when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, TypeAlias
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.seeding import hash64, rng
+from deocc_bench.core.types import Sample
+from deocc_bench.models.training.config import DataConfig
+
+_Change: TypeAlias = Callable[[np.ndarray | None], np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training sample.
+
+    Args:
+        image: uint8 H x W x 3, RGB, occluded; `complete`: without the occluders.
+        amodal, modal: bool H x W, or after shrinking uint8 H x W: how much of a pixel is covered, 0..255. Learning that
+            share, a network at half the size knows outlines to a fraction of its pixels. `initial`: the same, or None.
+        parsing: uint8 H x W, LIP ids; None where there is none.
+        unknown: where the masks' truth is not known, as the masks; None for nowhere.
+    """
+
+    image: np.ndarray
+    amodal: np.ndarray
+    modal: np.ndarray
+    complete: np.ndarray | None = None
+    initial: np.ndarray | None = None
+    parsing: np.ndarray | None = None
+    unknown: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, sample: Sample, unknown: np.ndarray | None = None) -> Example:
+        """The part of a sample that training needs."""
+        s = sample
+        return cls(s.image, s.amodal, s.modal, s.complete, s.initial, s.parsing, unknown)
+
+
+class Source(Protocol):
+    """Where examples come from. Example (epoch, index) depends on these two alone."""
+
+    def __len__(self) -> int:
+        """Examples an epoch."""
+        ...
+
+    def example(self, epoch: int, index: int) -> Example:
+        """One example."""
+        ...
+
+
+class FolderSource:
+    """The samples of one split of a dataset folder, the same every epoch."""
+
+    def __init__(self, reader: DatasetReader, split: str) -> None:
+        self.reader, self.split = reader, split
+        self.ids = reader.ids(split)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def example(self, epoch: int, index: int) -> Example:
+        """Sample `index` in order of id."""
+        return Example.of(self.reader.sample(self.split, self.ids[index]))
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Tensors of N examples at the training size h x w.
+
+    Args:
+        image, complete: float N x 3 x h x w in [-1, 1].
+        initial, amodal, modal: float N x 1 x h x w in [0, 1]; known: the same in {0, 1}.
+        parsing: int64 N x h x w, LIP ids.
+        complete and parsing are None where not all examples have them.
+    """
+
+    image: Tensor
+    initial: Tensor
+    amodal: Tensor
+    modal: Tensor
+    known: Tensor
+    complete: Tensor | None
+    parsing: Tensor | None
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """The same on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return TrainingBatch(**{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+
+    def parts(self, count: int) -> list[TrainingBatch]:
+        """Cut into `count` batches, for gradient accumulation."""
+        cut = {f.name: getattr(self, f.name) for f in fields(self)}
+        chunks = {k: [None] * count if v is None else v.chunk(count) for k, v in cut.items()}
+        return [TrainingBatch(**{k: v[i] for k, v in chunks.items()}) for i in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+class Feed(Dataset[Example]):
+    """A source with augmentation at the training size; indexed by (epoch, index), so that workers agree on both.
+
+    The augmentation of an example depends on (seed, epoch, index) alone. With `config.reuse` k, epochs 0..k-1 see the
+    first example of each index, the next k the second, and so on, each time augmented anew.
+    """
+
+    def __init__(self, source: Source, config: DataConfig, size: int, seed: int) -> None:
+        self.source, self.config, self.size, self.seed = source, config, size, seed
+        self._kept: dict[int, tuple[int, Example]] = {}
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        epoch, index = key
+        random = rng(self.seed, "augment", epoch, index)
+        return augment(self._example(epoch // self.config.reuse, index), self.config, random)
+
+    def _example(self, round_: int, index: int) -> Example:
+        kept = self._kept.get(index)
+        if kept is not None and kept[0] == round_:
+            return kept[1]
+        made = resized(self.source.example(round_, index), self.size)
+        if self.config.reuse > 1:
+            self._kept[index] = (round_, made)
+        return made
+
+
+@dataclass(frozen=True)
+class Stream(Sampler[list[tuple[int, int]]]):
+    """Which examples a process reads: batches of (epoch, index) from `start` on, without end.
+
+    The epochs, each in its own shuffled order, make one stream; step s of the run is the s-th piece of `batch` examples
+    of it, and each process takes every `world`-th of the piece. So each example comes once an epoch, whatever the
+    number of processes, and a run goes on exactly where it stopped.
+    """
+
+    length: int
+    batch: int
+    seed: int
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        step, epoch, order = self.start, -1, [0]
+        while True:
+            chosen = []
+            for position in range(step * self.batch + self.rank, (step + 1) * self.batch, self.world):
+                if position // self.length != epoch:
+                    epoch = position // self.length
+                    order = self.order(epoch)
+                chosen.append((epoch, order[position % self.length]))
+            yield chosen
+            step += 1
+
+    def order(self, epoch: int) -> list[int]:
+        """The indices of an epoch, shuffled by hash: the same in every process."""
+        return sorted(range(self.length), key=lambda i: hash64(self.seed, "order", epoch, i))
+
+
+def batches(feed: Feed, stream: Stream, workers: int) -> Iterator[TrainingBatch]:
+    """The batches of a stream; with workers they are made ahead in processes of their own."""
+    loader: DataLoader[TrainingBatch] = DataLoader(
+        feed,
+        batch_sampler=stream,  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if workers else None,
+        # Its own, or it would draw from the global one.
+        generator=torch.Generator(),
+        multiprocessing_context="forkserver" if workers else None,
+    )
+    return iter(loader)
+
+
+def augment(example: Example, config: DataConfig, random: np.random.Generator) -> Example:
+    """A random variant of an example, of the same size."""
+    if example.initial is None or random.random() < config.perfect:
+        example = replace(example, initial=example.modal)
+    if random.random() < config.flip:
+        example = mirrored(example)
+    if random.random() < config.warp:
+        example = warped(example, _matrix(len(example.image), config.warp_size, random))
+    if config.colour:
+        table = _colour_table(config.colour, random)
+        example = replace(
+            example,
+            image=cv2.LUT(np.ascontiguousarray(example.image), table),
+            complete=None if example.complete is None else cv2.LUT(np.ascontiguousarray(example.complete), table),
+        )
+    return example
+
+
+def resized(example: Example, size: int) -> Example:
+    """Both sides become `size` as inference does it: pictures and masks by area, labels by the nearest."""
+    if example.image.shape[:2] == (size, size):
+        return example
+
+    def picture(x: np.ndarray | None) -> np.ndarray | None:
+        how = cv2.INTER_AREA if x is not None and x.shape[0] > size else cv2.INTER_LINEAR
+        return None if x is None else cv2.resize(x, (size, size), interpolation=how)
+
+    def mask(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else picture(_coverage(x))
+
+    def labels(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else cv2.resize(x, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    return _mapped(example, picture, mask, labels)
+
+
+def mirrored(example: Example) -> Example:
+    """Left and right exchanged, in the labels too."""
+    swap = LIP.flip_table()
+
+    def flip(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else x[:, ::-1]
+
+    return _mapped(example, flip, flip, lambda x: None if x is None else swap[x[:, ::-1]])
+
+
+def warped(example: Example, matrix: np.ndarray) -> Example:
+    """An affine map (float 2 x 3, source to target pixels) of everything; what it brings in is black and unlabelled."""
+    height, width = example.image.shape[:2]
+
+    def move(x: np.ndarray | None, how: int) -> np.ndarray | None:
+        return None if x is None else cv2.warpAffine(np.ascontiguousarray(x), matrix, (width, height), flags=how)
+
+    def mask(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else move(_coverage(x), cv2.INTER_LINEAR)
+
+    moved = _mapped(example, lambda x: move(x, cv2.INTER_LINEAR), mask, lambda x: move(x, cv2.INTER_NEAREST))
+    # Nobody may be moved out of the picture.
+    return moved if moved.modal.any() else example
+
+
+def collate(examples: Sequence[Example]) -> TrainingBatch:
+    """Examples of one size as tensors."""
+
+    def pictures(name: str) -> Tensor | None:
+        arrays = [getattr(e, name) for e in examples]
+        if any(a is None for a in arrays):
+            return None
+        return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+    def masks(arrays: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack([_coverage(a) for a in arrays]))[:, None].float() / 255
+
+    image = pictures("image")
+    assert image is not None
+    shape = examples[0].modal.shape
+    known = [np.ones(shape, bool) if e.unknown is None else e.unknown == 0 for e in examples]
+    parsing = [e.parsing for e in examples if e.parsing is not None]
+    return TrainingBatch(
+        image=image,
+        initial=masks([e.modal if e.initial is None else e.initial for e in examples]),
+        amodal=masks([e.amodal for e in examples]),
+        modal=masks([e.modal for e in examples]),
+        known=masks(known),
+        complete=pictures("complete"),
+        parsing=torch.from_numpy(np.stack(parsing).astype(np.int64)) if len(parsing) == len(examples) else None,
+    )
+
+
+def _coverage(mask: np.ndarray) -> np.ndarray:
+    """A mask as uint8 0..255."""
+    return np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+
+
+def _mapped(example: Example, picture: _Change, mask: _Change, labels: _Change) -> Example:
+    """Each array through the function of its kind."""
+    kinds = {"image": picture, "complete": picture, "parsing": labels}
+    return replace(example, **{f.name: kinds.get(f.name, mask)(getattr(example, f.name)) for f in fields(example)})
+
+
+def _matrix(size: int, amount: float, random: np.random.Generator) -> np.ndarray:
+    """Scales of each axis, a rotation and a shift, all about the centre."""
+    sx, sy = np.exp(random.normal(size=2) * amount * (1.0, 0.5))
+    angle = random.normal() * 0.5 * amount
+    shift = random.normal(size=2) * 0.5 * amount * size
+    turn = np.array([[sx * math.cos(angle), -math.sin(angle)], [math.sin(angle), sy * math.cos(angle)]])
+    centre = np.full(2, (size - 1) / 2)
+    return np.column_stack([turn, centre - turn @ centre + shift])
+
+
+def _colour_table(strength: float, random: np.random.Generator) -> np.ndarray:
+    """Gamma, contrast, brightness and tint at random, as a table uint8 256 x 1 x 3."""
+    gamma = math.exp(0.3 * strength * random.uniform(-1, 1))
+    contrast = math.exp(0.25 * strength * random.uniform(-1, 1))
+    brightness = 25 * strength * random.uniform(-1, 1)
+    tint = 1 + 0.07 * strength * random.uniform(-1, 1, 3)
+    level = np.arange(256)[:, None] / 255
+    values = ((255 * level**gamma - 127.5) * contrast + 127.5 + brightness) * tint
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)[:, None, :]
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,200 @@
+"""Loading, grouping, flagging and verifying of records; claims; speed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.files import dump_json
+from deocc_bench.core.results import read_result, record_digest, write_result
+from deocc_bench.leaderboard.build import Request, make
+from deocc_bench.leaderboard.claimed import read_claims, sort_claims
+from deocc_bench.leaderboard.hooks import Rescored, load_definitions
+from deocc_bench.leaderboard.records import group_runs, load_runs
+from deocc_bench.leaderboard.speed import read_speed
+from deocc_bench.leaderboard.verify import check_predictions, check_table
+
+
+class Dataset:
+    """What verification asks of a dataset."""
+
+    def __init__(self, fingerprint: str = "f" * 64, name: str = "people") -> None:
+        self.fingerprint, self.name = fingerprint, name
+
+
+def test_two_fingerprints_two_tables_and_so_for_split_task_and_definition(metric: Any, make_run: Any) -> None:
+    paths = [
+        make_run("a"),
+        make_run("b"),
+        make_run("c", dataset={"fingerprint": "e" * 64}),
+        make_run("d", dataset={"split": "val"}),
+        make_run("e", task="joint"),
+        make_run("f", metrics={"mask_l1": metric(0.5, "mask_l1/2", 60, up=False)}),
+        make_run("g", dataset={"samples_digest": "x"}),
+    ]
+    groups = group_runs(load_runs(paths))
+    assert sorted(sorted(r.label for r in g.runs) for g in groups) == [["a", "b"], ["c"], ["d"], ["e"], ["f"], ["g"]]
+
+
+def test_other_initial_masks_are_another_table(make_run: Any) -> None:
+    first, second = make_run("a"), make_run("a")
+    record = read_result(second)
+    write_result(second, replace(record, protocol={**record.protocol, "initial_mask": "perfect"}))
+    assert len(group_runs(load_runs([first, second]))) == 2
+
+
+def test_folder_of_runs_is_searched_and_nothing_counts_twice(make_run: Any, tmp_path: Path) -> None:
+    path = make_run("a", folder="all/a")
+    make_run("b", folder="all/b")
+    assert sorted(r.label for r in load_runs([tmp_path / "all", path])) == ["a", "b"]
+    with pytest.raises(InputError, match="no such run"):
+        load_runs([tmp_path / "nowhere"])
+
+
+def test_equal_names_are_told_apart(make_run: Any) -> None:
+    (group,) = group_runs(load_runs([make_run("a"), make_run("a", 0.1)]))
+    assert [r.label for r in group.runs] == ["a #1", "a #2"]
+
+
+def edit(folder: Path, value: float, mend_digest: bool) -> None:
+    path = folder / "result.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["amodal_iou_mean"]["value"] = value
+    if mend_digest:
+        content["digest"] = record_digest(content)
+    path.write_text(dump_json(content))
+
+
+@pytest.mark.parametrize("mend_digest", [False, True])
+def test_edited_number_is_flagged_in_every_output(
+    lookup: Any, make_run: Any, tmp_path: Path, mend_digest: bool
+) -> None:
+    honest, forged = make_run("honest", 0.1), make_run("forged")
+    edit(forged, 0.99, mend_digest)
+    out = tmp_path / "out"
+    made = make(Request((honest, forged), out, figures=False), lookup=lookup)
+    assert list(made.findings) == [str(forged)]
+    reason = "samples.csv gives other numbers" if mend_digest else "changed after the run"
+    for name, word in (("csv", reason), ("md", "CHANGED"), ("tex", "CHANGED"), ("html", "Not to be trusted")):
+        text = (out / f"leaderboard.{name}").read_text()
+        assert word in text, name
+        assert "NOT TO BE TRUSTED" in text, name
+    # It can't win either.
+    assert "| 1 | honest" in (out / "leaderboard.md").read_text()
+    assert "**0.990**" not in (out / "leaderboard.md").read_text()
+
+
+def test_edited_table_is_flagged(make_run: Any) -> None:
+    folder = make_run("a")
+    path = folder / "samples.csv"
+    path.write_text(path.read_text().replace("box|pole", "box", 1))
+    (run,) = load_runs([folder])
+    assert "samples.csv was changed" in run.findings[0]
+
+
+def test_honest_record_agrees_with_its_table(lookup: Any, make_run: Any) -> None:
+    (run,) = load_runs([make_run("a", 0.05, seed=3)])
+    assert check_table(run, lookup).findings == ()
+
+
+def test_verify_compares_numbers_and_digest(metric: Any, make_run: Any) -> None:
+    folder = make_run("a")
+    (folder / "predictions").mkdir()
+    (run,) = load_runs([folder])
+    same = check_predictions(run, [Dataset()], lambda folder, data: Rescored(run.record.metrics, "p" * 64))  # type: ignore[list-item]
+    assert not same.flagged
+    assert same.verified == "verified: 5 numbers scored anew"
+    other = {**run.record.metrics, "mask_l1": metric(0.123, "mask_l1/1", 60)}
+    odd = check_predictions(run, [Dataset()], lambda folder, data: Rescored(other, "q" * 64))  # type: ignore[list-item]
+    assert len(odd.findings) == 2
+    assert "mask_l1" in odd.findings[1]
+
+
+def test_verify_says_what_it_could_not_do(make_run: Any) -> None:
+    (run,) = load_runs([make_run("a")])
+
+    def never(folder: Path, data: Any) -> Rescored:
+        raise AssertionError
+
+    assert "its dataset was not given" in (check_predictions(run, [], never).verified or "")
+
+
+def test_failed_rescoring_is_a_finding(make_run: Any) -> None:
+    folder = make_run("a")
+    (folder / "predictions").mkdir()
+    (run,) = load_runs([folder])
+
+    def fail(folder: Path, data: Any) -> Rescored:
+        raise DeoccError("3 predictions are missing")
+
+    assert "3 predictions are missing" in check_predictions(run, [Dataset()], fail).findings[0]  # type: ignore[list-item]
+
+
+def test_dataset_that_changed_since_is_marked(lookup: Any, make_run: Any, tmp_path: Path) -> None:
+    changed = Dataset("0" * 64)
+    made = make(
+        Request((make_run("a"),), tmp_path / "out", datasets=(changed,), figures=False),  # type: ignore[arg-type]
+        lookup=lookup,
+    )
+    assert "dataset was changed since" in next(iter(made.findings.values()))[0]
+
+
+def claims_file(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "claims.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_claims_stand_apart(lookup: Any, make_run: Any, tmp_path: Path) -> None:
+    entry = {"method": "paper", "dataset": "people", "value": 0.999, "source": "A paper, table 2"}
+    path = claims_file(tmp_path, [entry, {**entry, "dataset": "elsewhere", "metric": "fid"}])
+    groups = group_runs(load_runs([make_run("a")]))
+    of_group, others = sort_claims(read_claims(path), groups)
+    assert [c.method for c in of_group[0]] == ["paper"]
+    assert [c.dataset for c in others] == ["elsewhere"]
+    make(Request((make_run("b"),), tmp_path / "out", claimed=(path,), figures=False), lookup=lookup)
+    text = (tmp_path / "out/leaderboard.md").read_text()
+    assert "| 1 | b" in text
+    assert text.index("| 1 | b") < text.index("Claimed by papers") < text.index("0.999")
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"method": "m", "dataset": "d", "value": "0.5", "source": "s"}, "must be a number"),
+        ({"method": "m", "dataset": "d", "value": 0.5}, "no 'source'"),
+        ([], "no object"),
+    ],
+)
+def test_bad_claims_are_refused(tmp_path: Path, entry: Any, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        read_claims(claims_file(tmp_path, [entry]))
+
+
+def test_speed_report(make_run: Any, tmp_path: Path) -> None:
+    report = {
+        "methods": [
+            {"name": "a", "end_to_end": {"p50_ms": 2.5, "p90_ms": 3.0}, "ratio": {"median": 1.5}, "parameters": 10}
+        ],
+        "protocol": {"size": [256, 256], "deviations": []},
+        "device": "a cpu",
+        "reference": "b",
+    }
+    path = claims_file(tmp_path, report)
+    (run,) = load_runs([make_run("a")])
+    speed = read_speed([path])
+    assert speed.value(run, "latency_p50_ms") == 2.5
+    assert speed.value(run, "run_ms_per_sample") == pytest.approx(10)
+    with pytest.raises(InputError, match="no latency report"):
+        read_speed([claims_file(tmp_path, {"methods": [{}]})])
+
+
+def test_the_benchmark_gives_its_definitions_by_name() -> None:
+    spec = load_definitions()("amodal_iou_mean")
+    assert spec.definition == "amodal_iou_mean/1"
+    assert spec.terms is not None
