@@ -144,6 +144,8 @@ class _Run:
             self.scores, self.losses = dict(state["scores"]), dict(state["losses"])
         elif path.exists():
             raise InputError(job.out, "already holds a run", "go on with --resume, or choose another --out")
+        # Nobody writes before all have looked.
+        self.world.wait()
         upto = self.step if job.resume else None
         if self.world.first:
             job.out.mkdir(parents=True, exist_ok=True)

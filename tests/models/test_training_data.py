@@ -73,6 +73,8 @@ def test_masks_labels_and_pictures_are_warped_alike() -> None:
     shifted = warped(e, np.array([[1.0, 0, 3], [0, 1, -2]]))
     for name in ("image", "complete", "amodal", "modal", "initial", "parsing", "unknown"):
         found, source = getattr(shifted, name), getattr(e, name)
+        if source.dtype == bool:  # warped masks are coverages, 0..255
+            source = source * np.uint8(255)
         assert np.array_equal(found[:-2, 3:], source[2:, :-3]), name
         assert not found[:, :3].any(), name
     # Nobody is moved out of the picture.
@@ -82,16 +84,18 @@ def test_masks_labels_and_pictures_are_warped_alike() -> None:
 def test_resizing_halves_everything() -> None:
     small = resized(example(), 16)
     assert small.image.shape == (16, 16, 3)
-    assert small.modal.dtype == bool
-    assert np.array_equal(small.amodal, example().amodal[::2, ::2])
-    assert np.array_equal(small.parsing > 0, small.amodal)
+    assert small.modal.dtype == np.uint8
+    assert small.amodal.mean() / 255 == pytest.approx(example().amodal.mean(), abs=0.002)
+    # Labels take one pixel of four, coverages the mean of all: they may differ along the outline only.
+    assert not ((small.parsing > 0) & (small.amodal == 0)).any()
+    assert not ((small.parsing == 0) & (small.amodal == 255)).any()
 
 
 def test_augmentation_keeps_the_masks_in_each_other_and_the_pictures_equal_where_seen() -> None:
     e = example()
     for seed in range(20):
         made = augment(e, DataConfig(), np.random.default_rng(seed))
-        assert not (made.modal & ~made.amodal).any()
+        assert (made.modal.astype(int) <= made.amodal.astype(int) + 1).all()
         assert np.array_equal(made.image, made.complete)
 
 
