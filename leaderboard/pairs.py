@@ -7,13 +7,12 @@ product; the numbers are those of `paired`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from deocc_bench.core.seeding import rng
 from deocc_bench.core.statistics import (
     EXACT_CLUSTERS,
     LEVEL,
@@ -24,9 +23,9 @@ from deocc_bench.core.statistics import (
     cluster_sums,
     holm,
     statistic,
+    swaps,
 )
 
-_CHUNK = 250
 # Holm multiplies the smallest p by the number of pairs: with fewer permutations no pair of a long table could pass.
 _PER_PAIR = 40
 
@@ -140,7 +139,7 @@ def _hits(
     mean_n = (num[first] + num[second]).sum(axis=1) / 2
     mean_d = (den[first] + den[second]).sum(axis=1) / 2
     fixed = [not d.any() for d in swing_d]
-    for signs in _swaps(num.shape[1], exact, permutations, seed):
+    for signs in swaps(num.shape[1], exact, permutations, seed):
         n = np.stack([signs @ v for v in swing_n], axis=-1)
         d = np.stack(
             [np.zeros(n.shape[:2]) if still else signs @ v for still, v in zip(fixed, swing_d, strict=True)], axis=-1
@@ -152,14 +151,3 @@ def _hits(
         hits += (np.abs(swapped) >= threshold).sum(axis=0)
         total += len(signs)
     return hits, total
-
-
-def _swaps(clusters: int, exact: bool, permutations: int, seed: int) -> Iterator[np.ndarray]:
-    """Signs (b, G); the same stream as `statistics.paired` draws, so that one pair gives the same p in both places."""
-    if exact:
-        bits = np.arange(2**clusters)[:, None] >> np.arange(clusters)
-        yield 1.0 - 2.0 * (bits & 1)
-        return
-    generator = rng(seed, "cluster-permutation", clusters)
-    for start in range(0, permutations, _CHUNK):
-        yield 1.0 - 2.0 * generator.integers(0, 2, size=(min(_CHUNK, permutations - start), clusters))

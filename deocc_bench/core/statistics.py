@@ -160,7 +160,7 @@ def paired(
     half = [(na + nb).sum(0) / 2, (na - nb) / 2, (da + db).sum(0) / 2, (da - db) / 2]
     # Ties with the observed value must count, and swapped sums round differently.
     threshold = abs(float(observed)) * (1 - 1e-9) - 1e-15
-    for signs in _swaps(clusters, exact, permutations, seed):
+    for signs in swaps(clusters, exact, permutations, seed):
         n, d = signs @ half[1], signs @ half[3]
         swapped = _difference(half[0] + n, half[2] + d, half[0] - n, half[2] - d)
         hits += int(np.sum(np.abs(swapped) >= threshold))
@@ -218,7 +218,8 @@ def _difference(na: np.ndarray, da: np.ndarray, nb: np.ndarray, db: np.ndarray) 
     return np.asarray(statistic(na, da) - statistic(nb, db))
 
 
-def _swaps(clusters: int, exact: bool, permutations: int, seed: int) -> Iterator[np.ndarray]:
+def swaps(clusters: int, exact: bool, permutations: int, seed: int) -> Iterator[np.ndarray]:
+    """Signs (b, clusters) of a sign-flip permutation test, in chunks: all of them, or `permutations` seeded draws."""
     if exact:
         bits = np.arange(2**clusters)[:, None] >> np.arange(clusters)
         yield 1.0 - 2.0 * (bits & 1)
