@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from deocc_bench.core import masks
 from deocc_bench.core.seeding import hash64, rng
 from deocc_bench.core.types import Human, Sample
 from deocc_bench.synth import augment
+from deocc_bench.synth.cache import ByteCache
 from deocc_bench.synth.compositing import Composite, compose, unchanged_share
 from deocc_bench.synth.crop import Crop, Jitter, crop, window
 from deocc_bench.synth.initial import initial_mask
@@ -65,8 +65,7 @@ class Generator:
 
     def __init__(self, spec: SynthSpec, pools: Mapping[str, OccluderPool]) -> None:
         self.spec, self.pools = spec, pools
-        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
-        self._bytes = 0
+        self._prepared = ByteCache[Prepared](_CACHE_BYTES, _nbytes)
         self._balance = None if spec.balance == "none" else spec.balance
         self._jitter = augment.jitter(spec.augment)
 
@@ -143,18 +142,8 @@ class Generator:
             yield self._occluder(split, occluder_id)
 
     def _occluder(self, split: str, occluder_id: str) -> Prepared:
-        found = self._prepared.get(occluder_id)
-        if found is not None:
-            self._prepared.move_to_end(occluder_id)
-            return found
         side = 2 * self.spec.size if self.spec.size else 1600
-        made = prepare(self.pools[split].load(occluder_id), max_side=side)
-        self._prepared[occluder_id] = made
-        self._bytes += _nbytes(made)
-        while self._bytes > _CACHE_BYTES and len(self._prepared) > 1:
-            _, oldest = self._prepared.popitem(last=False)
-            self._bytes -= _nbytes(oldest)
-        return made
+        return self._prepared.get(occluder_id, lambda: prepare(self.pools[split].load(occluder_id), max_side=side))
 
     def _problem(self, made: Composite, low: float, high: float) -> str | None:
         # The composed masks decide, whatever the solver believes.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.seeding import hash64
 from deocc_bench.core.types import Sample
+from deocc_bench.synth.cache import ByteCache
 from deocc_bench.synth.generate import Generator, PreparedHuman, Rejection
 from deocc_bench.synth.plan import HumanEntry, make_plan, open_pool, open_sources, split_pools
 from deocc_bench.synth.spec import SynthSpec
@@ -42,8 +42,8 @@ class OnlineSamples:
         if not self.entries:
             counts = {name: sum(e.split == name for e in plan.accepted) for name in spec.splits}
             raise InputError(f"split {split!r}", f"no human falls into it ({counts})", "choose another split")
-        self._cache: OrderedDict[str, PreparedHuman] = OrderedDict()
-        self._cache_bytes, self._cached = cache_bytes, 0
+        self._cache_bytes = cache_bytes
+        self._cache = self._empty_cache()
         self._generator: Generator | None = None
 
     def __len__(self) -> int:
@@ -51,7 +51,11 @@ class OnlineSamples:
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes open their own sources and fill their own caches.
-        return self.__dict__ | {"_cache": OrderedDict(), "_cached": 0, "_generator": None}
+        return self.__dict__ | {"_cache": None, "_generator": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cache = self._empty_cache()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose which samples `self[i]` gives from now on."""
@@ -93,14 +97,7 @@ class OnlineSamples:
         return self._generator
 
     def _prepared(self, entry: HumanEntry) -> PreparedHuman:
-        found = self._cache.get(entry.id)
-        if found is not None:
-            self._cache.move_to_end(entry.id)
-            return found
-        made = self.generator.prepare(self._sources[entry.source].load(entry.id))
-        self._cache[entry.id] = made
-        self._cached += made.nbytes
-        while self._cached > self._cache_bytes and len(self._cache) > 1:
-            _, oldest = self._cache.popitem(last=False)
-            self._cached -= oldest.nbytes
-        return made
+        return self._cache.get(entry.id, lambda: self.generator.prepare(self._sources[entry.source].load(entry.id)))
+
+    def _empty_cache(self) -> ByteCache[PreparedHuman]:
+        return ByteCache(self._cache_bytes, lambda human: human.nbytes)
