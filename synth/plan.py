@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.provenance import digest, versions
@@ -35,11 +36,13 @@ class Plan:
     Args:
         accepted: in order of id; `rejected`: (kind, id, reason) of humans and occluders, sorted.
         human_reasons: how many humans were rejected, by reason.
+        sources: what the sources of humans and occluders say of themselves, JSON-able.
     """
 
     accepted: tuple[HumanEntry, ...]
     rejected: tuple[tuple[str, str, str], ...]
     human_reasons: dict[str, int]
+    sources: dict[str, list[dict[str, Any]]]
 
     def shards(self) -> list[tuple[int, tuple[HumanEntry, ...]]]:
         """(number, humans): runs of the sorted list, so that shards in order are samples in order."""
@@ -173,4 +176,5 @@ def make_plan(
     pool = open_pool(spec, sources, accepted, skip_bad)
     rejected += [("occluder", occluder_id, reason) for occluder_id, reason in pool.rejected()]
     split_pools(spec, pool, accepted)
-    return Plan(tuple(accepted), tuple(sorted(rejected)), dict(sorted(reasons.items())))
+    described = {"humans": [s.describe() for s in sources], "occluders": pool.describe()}
+    return Plan(tuple(accepted), tuple(sorted(rejected)), dict(sorted(reasons.items())), described)

@@ -70,7 +70,7 @@ def synthesise(
     shards = plan.shards()
     missing = [s for s in shards if not _shard_path(work, s[0]).exists()]
     with progress(quiet, "making samples", "sample", len(plan.accepted) * spec.variants) as bar:
-        bar.update(sum(len(s[1]) for s in shards if s not in missing) * spec.variants)
+        bar.update((len(plan.accepted) - sum(len(entries) for _, entries in missing)) * spec.variants)
         bar.unpause()
         arguments = (spec, str(root), plan.accepted, skip_bad)
         for (number, entries), result in engine.run(ShardWorker, arguments, missing, workers, engine_name):
@@ -157,10 +157,7 @@ def _finish(root: Path, name: str, spec: SynthSpec, plan: Plan, shards: int) -> 
         "kind": "synthesised",
         "spec": spec.public(),
         "seed": spec.seed,
-        "sources": {
-            "humans": [s.describe() for s in open_sources(spec)],
-            "occluders": open_pool(spec, open_sources(spec), plan.accepted, True).describe(),
-        },
+        "sources": plan.sources,
         "rejected": {
             "humans": plan.human_reasons,
             "samples": sum(1 for kind, _, _ in rejected if kind == "sample"),
