@@ -67,7 +67,7 @@ class UNetMethod:
         if batch.initial is None:
             raise InputError(self.name, "needs initial masks", "give a dataset that has them")
         frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size)
-        logits = self.net(frame.images(batch.images), frame.masks(batch.initial)).amodal
+        logits = self.net(frame.images(batch.images), frame.coverage(batch.initial)).amodal
         amodal = frame.back((logits[:, 1] - logits[:, 0]).numpy()) > 0
         return MaskOutput(amodal | batch.initial)
 

@@ -25,8 +25,9 @@ from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.types import Batch, MaskOutput
 from deocc_bench.synth.crop import Window, cut, window
 
-# The visible box is smaller than the whole person's: the first look is wider than the window of a whole person.
-FIRST_LOOK = 1.5
+# The visible box is smaller than the whole person's. On 48 drawn people with 5 to 70 % hidden, a window this much wider
+# than that of the visible box is 0.85 (p10) to 1.25 (p90) times that of the whole person: what training jitter spans.
+FIRST_LOOK = 1.25
 LOOKS = 3
 # A window that moved and grew by less than this share of its side would show the method the same again.
 _SETTLED = 0.1

@@ -58,7 +58,8 @@ class ContentConfig:
     3 in the published definitions (55,608,994). ``pga`` keeps both attention streams, one, or none (25,786,122).
     ``window_mean`` divides a partial convolution by the *mean* of its mask window, as Liu et al. do, instead of the sum
     of the published definitions; the two differ by a constant per layer, which batch normalisation takes out
-    everywhere but in the first and the last layer.
+    everywhere but in the first and the last layer. With ``colour_prior`` the network paints what is to be added to the
+    colour that a body part probably has (`ColourPrior`; own).
     """
 
     width: int = 64
@@ -66,6 +67,7 @@ class ContentConfig:
     fuse_kernel: int = 1
     se_reduction: int = 8
     window_mean: bool = False
+    colour_prior: bool = False
     size: int = 256
 
 
@@ -98,7 +100,7 @@ PRESETS: dict[str, Preset] = {
             template_temperature=20.0,
             size=128,
         ),
-        ContentConfig(width=16, window_mean=True),
+        ContentConfig(width=16, window_mean=True, colour_prior=True, size=128),
     ),
 }
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deocc_bench.models.colour_prior import ColourPrior
 from deocc_bench.models.config import BACKGROUND_DIM, ContentConfig
 from deocc_bench.models.partial_conv import PartialConv, Window, window_sums
 from deocc_bench.models.pga import ParsingGuidedAttention
@@ -80,6 +81,10 @@ class ContentNet(nn.Module):
             PartialConv(sum(sources), out, 3, bias=out == 3) for sources, out in zip(self.sources, outputs, strict=True)
         )
         self.decoder_norm = nn.ModuleList(nn.BatchNorm2d(width) for width in outputs[:-1])
+        if config.colour_prior:
+            self.prior = ColourPrior()
+            # Begins with the prior itself.
+            nn.init.zeros_(self.decoder[-1].get_parameter("weight"))
         self.attention = nn.ModuleDict()
         if config.pga != "none":
             for name, channels in (
@@ -132,6 +137,8 @@ class ContentNet(nn.Module):
             if level < 6:
                 x = F.leaky_relu(self.decoder_norm[level](x), 0.2)
                 x = self._attend(f"decoder{7 - level}", x, modal_parsing, amodal_parsing)
+        if self.config.colour_prior:
+            x = x + self.prior(erased, visible, modal_parsing, amodal_parsing)
         image = x.clamp(-1.0, 1.0)
         return ContentResult(image, erased * visible + image * (1.0 - visible))
 

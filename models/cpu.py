@@ -282,6 +282,8 @@ class CpuContentNet:
                 x = F.leaky_relu_(_scaled(y, window.scale, shift), 0.2)
                 x = self._attend(f"decoder{7 - level}", x, modal_parsing, amodal_parsing)
                 x = _masked(x, pyramid.ups[level + 1])
+        if self.config.colour_prior:
+            x = x.add_(self.net.prior(erased, visible, modal_parsing, amodal_parsing))
         image = x.clamp_(-1.0, 1.0)
         return ContentResult(image, erased * visible + image * (1.0 - visible))
 

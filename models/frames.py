@@ -42,10 +42,20 @@ class Frame:
         scaled = np.stack([self._scaled(mask.astype(np.float32)) >= 0.5 for mask in masks])
         return torch.from_numpy(self._place(masks, scaled.astype(np.float32)))[:, None]
 
+    def coverage(self, masks: np.ndarray) -> Tensor:
+        """bool N x H x W -> float32 N x 1 x h x w in [0, 1]: how much of a pixel of the frame the mask covers."""
+        scaled = np.stack([self._scaled(mask.astype(np.float32)) for mask in masks])
+        return torch.from_numpy(self._place(masks, scaled))[:, None]
+
     def labels(self, labels: np.ndarray) -> Tensor:
         """uint8 N x H x W -> int64 N x h x w, nearest."""
         scaled = np.stack([cv2.resize(x, (self.width, self.height), interpolation=cv2.INTER_NEAREST) for x in labels])
         return torch.from_numpy(self._place(labels, scaled).astype(np.int64))
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the frame holds less detail than the image."""
+        return (self.height, self.width) < (self.image_height, self.image_width)
 
     def back(self, values: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
         """N x h x w (x C) in the frame -> N x H x W (x C) at the image's size."""

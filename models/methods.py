@@ -22,6 +22,9 @@ from deocc_bench.models.weights import Config, Kind, build, load_weights, read_i
 
 RANDOM_SEED = 0
 
+GIVEN_MASK = 2.0
+"""Log-odds that a pixel of the given mask adds to a network that works at less than the image's size."""
+
 
 @dataclass(frozen=True)
 class _Completed:
@@ -161,17 +164,16 @@ class TwoStage:
 
     def _complete(self, batch: Batch, initial: np.ndarray) -> _Completed:
         frame, tensors = self._mask_tensors(batch, initial)
-        return self._masks(batch, frame, self._stages["mask"].form(*tensors))
+        return self._masks(dataclasses.replace(batch, initial=initial), frame, self._stages["mask"].form(*tensors))
 
     def _mask_tensors(self, batch: Batch, initial: np.ndarray) -> tuple[Frame, tuple[Tensor, Tensor]]:
         frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size or self._stages["mask"].size)
-        return frame, (frame.images(batch.images), frame.masks(initial))
+        return frame, (frame.images(batch.images), frame.coverage(initial))
 
     def _masks(self, batch: Batch, frame: Frame, logits: MaskLogits) -> _Completed:
-
-        def mask(values: Tensor | None) -> np.ndarray | None:
-            # The margin is brought to full size before it is cut: a smooth outline, not that of the working size.
-            return None if values is None else frame.back((values[:, 1] - values[:, 0]).float().cpu().numpy()) > 0
+        def margin(values: Tensor | None) -> np.ndarray | None:
+            # Brought to full size before it is cut: a smooth outline, not that of the working size.
+            return None if values is None else frame.back((values[:, 1] - values[:, 0]).float().cpu().numpy())
 
         def parts(values: Tensor | None) -> np.ndarray | None:
             if values is None:
@@ -179,9 +181,14 @@ class TwoStage:
             foreground = 1 + values[:, 1:].argmax(dim=1)
             return frame.back(foreground.to("cpu").numpy().astype(np.uint8), cv2.INTER_NEAREST)
 
-        amodal, modal = mask(logits.amodal), mask(logits.modal)
-        assert amodal is not None
-        if modal is not None:
+        amodal_margin, modal_margin = margin(logits.amodal), margin(logits.modal)
+        assert amodal_margin is not None
+        amodal, modal = amodal_margin > 0, None
+        if modal_margin is not None:
+            if frame.shrinks and batch.initial is not None:
+                # The network saw the given mask at less than its size: where it is in doubt, the full-size one decides.
+                modal_margin = modal_margin + GIVEN_MASK * (2.0 * batch.initial - 1.0)
+            modal = modal_margin > 0
             amodal = amodal | modal
         parsing, modal_parsing = parts(logits.parsing_amodal), parts(logits.parsing_modal)
         return _Completed(

@@ -170,7 +170,7 @@ def default_config(stage: str, preset: str) -> TrainConfig:
             data=DataConfig(reuse=3),
             run=RunConfig(precision="bfloat16"),
         )
-    weights = {**dict.fromkeys(CONTENT_WEIGHTS, 0.0), "hole_l1": 1.0, "hole_ssim": 0.5, "part_colour": 0.5, "l1": 0.2}
+    weights = {**dict.fromkeys(CONTENT_WEIGHTS, 0.0), "hole_l1": 1.0, "hole_ssim": 0.7, "part_colour": 0.5}
     return TrainConfig(
         loss=LossConfig(weights),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, batch=8),

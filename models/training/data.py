@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -97,13 +97,13 @@ class TrainingBatch:
 
     def to(self, device: torch.device) -> TrainingBatch:
         """The same on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return TrainingBatch(**{k: None if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return TrainingBatch(**{k: None if v is None else v.to(device, non_blocking=True) for k, v in held.items()})
 
     def parts(self, count: int) -> list[TrainingBatch]:
         """Cut into `count` batches, for gradient accumulation."""
-        cut = {f.name: getattr(self, f.name) for f in fields(self)}
-        chunks = {k: [None] * count if v is None else v.chunk(count) for k, v in cut.items()}
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        chunks = {k: [None] * count if v is None else v.chunk(count) for k, v in held.items()}
         return [TrainingBatch(**{k: v[i] for k, v in chunks.items()}) for i in range(count)]
 
     def __len__(self) -> int:
@@ -171,9 +171,9 @@ class Stream(Sampler[list[tuple[int, int]]]):
 
 def batches(feed: Feed, stream: Stream, workers: int) -> Iterator[TrainingBatch]:
     """The batches of a stream; with workers they are made ahead in processes of their own."""
-    loader: DataLoader[TrainingBatch] = DataLoader(
+    loader: Any = DataLoader(
         feed,
-        batch_sampler=stream,  # type: ignore[arg-type]
+        batch_sampler=stream,
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=_one_thread,
@@ -282,7 +282,8 @@ def _coverage(mask: np.ndarray) -> np.ndarray:
 def _mapped(example: Example, picture: _Change, mask: _Change, labels: _Change) -> Example:
     """Each array through the function of its kind."""
     kinds = {"image": picture, "complete": picture, "parsing": labels}
-    return replace(example, **{f.name: kinds.get(f.name, mask)(getattr(example, f.name)) for f in fields(example)})
+    new: dict[str, Any] = {f.name: kinds.get(f.name, mask)(getattr(example, f.name)) for f in fields(example)}
+    return replace(example, **new)
 
 
 def _matrix(size: int, amount: float, random: np.random.Generator) -> np.ndarray:

@@ -100,7 +100,8 @@ class _Run:
         optim = self.config.optim
         if not optim.steps and not optim.minutes:
             raise UsageError("a run needs a length: set --steps or --minutes")
-        self.net = job.net.to(world.device, memory_format=torch.channels_last).train()
+        net: Any = job.net
+        self.net: nn.Module = net.to(world.device, memory_format=torch.channels_last).train()
         self.average = MovingAverage(self.net, optim.ema) if optim.ema else None
         self.optimiser = _optimiser(self.net, optim, optim.lr)
         self.modules: dict[str, nn.Module] = {"net": self.net}

@@ -29,6 +29,9 @@ _DEVIATION = (0.229, 0.224, 0.225)
 class Vgg16(nn.Module):
     """The first seven convolutions of VGG-16 (Simonyan & Zisserman, ICLR 2015), frozen; gives pool1, pool2, pool3."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.convs = nn.ModuleDict({str(i): nn.Conv2d(a, b, 3, padding=1) for i, (a, b) in _LAYERS.items()})
