@@ -1,6 +1,7 @@
-"""The parts both networks are made of: paired convolutions, a residual block, squeeze-and-excitation."""
+"""The parts both networks are made of: paired convolutions, a residual block, squeeze-and-excitation, patches."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -50,3 +51,18 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N x inputs x H x W -> N x outputs x H x W."""
         return self.shortcut(x) + self.second(torch.relu(self.first(torch.relu(x))))
+
+
+def to_patches(x: Tensor, side: int) -> Tensor:
+    """N x C x H x W -> N x C side^2 x H/side x W/side: the pixels of each patch as channels."""
+    return F.pixel_unshuffle(x, side) if side > 1 else x
+
+
+def from_patches(x: Tensor, side: int) -> Tensor:
+    """The inverse of `to_patches`."""
+    return F.pixel_shuffle(x, side) if side > 1 else x
+
+
+def enlarged(x: Tensor, side: int) -> Tensor:
+    """Logits that are given once a patch, bilinear at full resolution."""
+    return F.interpolate(x, scale_factor=side, mode="bilinear", align_corners=False) if side > 1 else x

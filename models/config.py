@@ -29,9 +29,15 @@ class MaskConfig:
     Switches: ``branches=False`` is the two bare hourglasses (no parsing heads, auxiliary features, templates),
     ``templates=False`` leaves the template masks out, ``refinement=False`` the first hourglass and with it the modal
     outputs: the amodal stage then reads the initial mask.
+
+    Not in the paper, for small networks: with ``patch`` p the hourglasses work at 1/p of the resolution, on patches of
+    p x p pixels as channels, and the mask heads give p x p logits each; ``refinement_width`` is the first hourglass's
+    width where it differs from the second's.
     """
 
     width: int = 64
+    refinement_width: int | None = None
+    patch: int = 1
     branch_width: int = 32
     modal_width: int = 16
     amodal_width: int = 32
@@ -90,7 +96,9 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         "tiny",
         MaskConfig(
-            width=16,
+            width=24,
+            refinement_width=16,
+            patch=2,
             branch_width=16,
             modal_width=8,
             amodal_width=16,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deocc_bench.models.attention import mutual_attention
+from deocc_bench.models.blocks import enlarged, from_patches, to_patches
 from deocc_bench.models.content_net import ContentNet, ContentResult
 from deocc_bench.models.fold import fold
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
@@ -75,16 +76,20 @@ class FastConv:
 
 
 class _Buffers:
-    """Concatenation buffers by name, kept between calls: a fresh 30 MB allocation costs as much as filling it."""
+    """Concatenation buffers by name and width, kept between calls.
+
+    A fresh allocation of 30 MB costs as much as filling it. Both hourglasses share them where equally wide.
+    """
 
     def __init__(self) -> None:
-        self.kept: dict[str, Tensor] = {}
+        self.kept: dict[tuple[str, int], Tensor] = {}
 
     def get(self, name: str, like: Tensor, channels: int) -> Tensor:
         shape = (like.shape[0], channels, *like.shape[2:])
-        if name not in self.kept or self.kept[name].shape != shape:
-            self.kept[name] = torch.empty(shape)
-        return self.kept[name]
+        key = (name, channels)
+        if key not in self.kept or self.kept[key].shape != shape:
+            self.kept[key] = torch.empty(shape)
+        return self.kept[key]
 
 
 class _CpuHourglass:
@@ -173,30 +178,36 @@ class CpuMaskNet:
     def __init__(self, net: MaskNet) -> None:
         self.net = net = fold(net)
         self.config, width = net.config, net.config.width
+        self.refined = net.config.refinement_width or width
         self.buffers = _Buffers()
         self.amodal_hourglass = _CpuHourglass(net.amodal_hourglass)
         self.amodal_heads = _CpuHeads(net.amodal_head, getattr(net, "amodal_parsing", None), width)
         if self.config.refinement:
             self.modal_hourglass = _CpuHourglass(net.modal_hourglass)
-            self.modal_heads = _CpuHeads(net.modal_head, getattr(net, "modal_parsing", None), width)
+            self.modal_heads = _CpuHeads(net.modal_head, getattr(net, "modal_parsing", None), self.refined)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, initial: Tensor) -> MaskLogits:
         """See `MaskNet.forward`."""
         modal, parsing_modal, foreground = None, None, initial
-        hourglass_input, width = torch.cat([image, initial], dim=1), self.config.width
+        patch, patches = self.config.patch, to_patches(image, self.config.patch)
+        hourglass_input, channels = torch.cat([patches, to_patches(initial, patch)], dim=1), patches.shape[1]
         if self.config.refinement:
             # Image and feature side by side: what the second hourglass reads.
-            buffer = self.buffers.get("joined", image, 3 + width)
-            buffer[:, :3] = image
-            self.modal_hourglass(hourglass_input, self.buffers, buffer[:, 3:])
-            modal, parsing_modal = self.modal_heads(buffer[:, 3:], self.buffers)
+            buffer = self.buffers.get("joined", patches, channels + self.refined)
+            buffer[:, :channels] = patches
+            self.modal_hourglass(hourglass_input, self.buffers, buffer[:, channels:])
+            modal, parsing_modal = self.modal_heads(buffer[:, channels:], self.buffers)
+            modal = from_patches(modal, patch)
             foreground, hourglass_input = torch.softmax(modal, dim=1)[:, 1:2], buffer
-        feature = self.buffers.get("feature", image, width)
+        feature = self.buffers.get("feature", patches, self.config.width)
         self.amodal_hourglass(hourglass_input, self.buffers, feature)
-        templates = self.net.reweighting(foreground) if self.config.with_templates else None
+        templates = None
+        if self.config.with_templates:
+            templates = self.net.reweighting(F.avg_pool2d(foreground, patch) if patch > 1 else foreground)
         amodal, parsing_amodal = self.amodal_heads(feature, self.buffers, templates)
-        return MaskLogits(amodal, modal, parsing_modal, parsing_amodal)
+        parsings = [None if p is None else enlarged(p, patch) for p in (parsing_modal, parsing_amodal)]
+        return MaskLogits(from_patches(amodal, patch), modal, *parsings)
 
 
 class _CpuAttention:

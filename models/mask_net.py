@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deocc_bench.models.blocks import conv3x3
+from deocc_bench.models.blocks import conv3x3, enlarged, from_patches, to_patches
 from deocc_bench.models.config import MaskConfig
 from deocc_bench.models.hourglass import Hourglass
 from deocc_bench.models.parsing import ParsingBranch
@@ -35,31 +36,32 @@ def final_masks(logits: MaskLogits) -> tuple[Tensor, Tensor | None]:
     return amodal | modal, modal
 
 
-def _head(inputs: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(conv3x3(inputs, hidden), nn.ReLU(inplace=True), conv3x3(hidden, 2))
+def _head(inputs: int, hidden: int, patch: int) -> nn.Sequential:
+    return nn.Sequential(conv3x3(inputs, hidden), nn.ReLU(inplace=True), conv3x3(hidden, 2 * patch**2))
 
 
 class MaskNet(nn.Module):
     """Two stacked hourglasses: the first refines the initial mask, the second completes it.
 
     ``forward(image, initial)``: image float N x 3 x H x W in [-1, 1], initial mask float N x 1 x H x W in {0, 1};
-    H and W multiples of 16. Nothing is detached except the parsing feature on its way into the mask heads and the modal
-    probability on its way into the templates.
+    H and W multiples of 16 patches. Nothing is detached except the parsing feature on its way into the mask heads and
+    the modal probability on its way into the templates.
     """
 
     def __init__(self, config: MaskConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or MaskConfig()
         width, branch = config.width, config.branch_width if config.branches else 0
+        pixels, refined = config.patch**2, config.refinement_width or config.width
         if config.refinement:
-            self.modal_hourglass = Hourglass(4, width)
-            self.modal_head = _head(width + branch, config.modal_width)
-        self.amodal_hourglass = Hourglass(3 + width if config.refinement else 4, width)
+            self.modal_hourglass = Hourglass(4 * pixels, refined)
+            self.modal_head = _head(refined + branch, config.modal_width, config.patch)
+        self.amodal_hourglass = Hourglass(3 * pixels + (refined if config.refinement else pixels), width)
         extra = config.template_width if config.with_templates else 0
-        self.amodal_head = _head(width + branch + extra, config.amodal_width)
+        self.amodal_head = _head(width + branch + extra, config.amodal_width, config.patch)
         if config.branches:
             if config.refinement:
-                self.modal_parsing = ParsingBranch(width, branch)
+                self.modal_parsing = ParsingBranch(refined, branch)
             self.amodal_parsing = ParsingBranch(width, branch)
         if config.with_templates:
             self.reweighting = TemplateReweighting(
@@ -68,23 +70,29 @@ class MaskNet(nn.Module):
 
     def forward(self, image: Tensor, initial: Tensor) -> MaskLogits:
         """Logits of both masks and both parsings."""
+        patch = self.config.patch
         modal, parsing_modal, foreground = None, None, initial
-        second_input = torch.cat([image, initial], dim=1)
+        patches = to_patches(image, patch)
+        second_input = torch.cat([patches, to_patches(initial, patch)], dim=1)
         if self.config.refinement:
             feature = self.modal_hourglass(second_input)
             parts = [feature]
             if self.config.branches:
                 parsing_modal, auxiliary = self.modal_parsing(feature)
                 parts.append(auxiliary)
-            modal = self.modal_head(torch.cat(parts, dim=1))
+            modal = from_patches(self.modal_head(torch.cat(parts, dim=1)), patch)
             foreground = torch.softmax(modal.float(), dim=1)[:, 1:2]
-            second_input = torch.cat([image, feature], dim=1)
+            second_input = torch.cat([patches, feature], dim=1)
         feature, parsing_amodal = self.amodal_hourglass(second_input), None
         parts = [feature]
         if self.config.branches:
             parsing_amodal, auxiliary = self.amodal_parsing(feature)
             parts.append(auxiliary)
         if self.config.with_templates:
-            parts.append(self.reweighting(foreground))
-        amodal = self.amodal_head(torch.cat(parts, dim=1))
+            parts.append(self.reweighting(F.avg_pool2d(foreground, patch) if patch > 1 else foreground))
+        amodal = from_patches(self.amodal_head(torch.cat(parts, dim=1)), patch)
+        if parsing_modal is not None:
+            parsing_modal = enlarged(parsing_modal, patch)
+        if parsing_amodal is not None:
+            parsing_amodal = enlarged(parsing_amodal, patch)
         return MaskLogits(amodal, modal, parsing_modal, parsing_amodal)

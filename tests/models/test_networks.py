@@ -9,8 +9,10 @@ from torch import nn
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.models.adversaries import ContentAdversary, MaskAdversary
+from deocc_bench.models.blocks import from_patches, to_patches
 from deocc_bench.models.config import PRESETS, ContentConfig, MaskConfig, preset
 from deocc_bench.models.content_net import ContentNet, ContentResult, content_input
+from deocc_bench.models.cpu import CpuMaskNet
 from deocc_bench.models.mask_net import MaskLogits, MaskNet, final_masks
 
 NARROW_MASK = MaskConfig(width=4, branch_width=8, modal_width=4, amodal_width=4, template_width=4, template_count=5)
@@ -45,10 +47,31 @@ def test_parameter_counts_of_the_paper() -> None:
 def test_tiny_fits_the_package() -> None:
     tiny = preset("tiny")
     mask, content = MaskNet(tiny.mask), ContentNet(tiny.content)
-    assert trainable(mask) < 2_500_000
+    assert trainable(mask) < 3_500_000
     assert trainable(content) < 2_500_000
     stored = sum(value.numel() * 2 for net in (mask, content) for value in net.state_dict().values())
     assert stored < 12e6
+
+
+def test_patches_keep_the_interface_and_the_fast_form() -> None:
+    config = dataclasses.replace(NARROW_MASK, patch=2, refinement_width=8)
+    net = MaskNet(config).eval()
+    assert net.modal_hourglass.down[0][0].weight.shape[:2] == (8, 4 * 4)
+    assert net.amodal_hourglass.down[0][0].weight.shape[:2] == (4, 3 * 4 + 8)
+    image, initial = torch.rand(2, 3, 64, 96) * 2 - 1, (torch.rand(2, 1, 64, 96) > 0.5).float()
+    with torch.no_grad():
+        ours, fast = net(image, initial), CpuMaskNet(net)(image, initial)
+    assert ours.modal is not None
+    assert ours.modal.shape == ours.amodal.shape == (2, 2, 64, 96)
+    for name in ("amodal", "modal", "parsing_amodal", "parsing_modal"):
+        torch.testing.assert_close(getattr(fast, name), getattr(ours, name), atol=1e-5, rtol=1e-5)
+
+
+def test_a_pixel_of_a_patch_reaches_its_own_logits() -> None:
+    torch.manual_seed(0)
+    grid = torch.arange(2 * 3 * 8 * 8, dtype=torch.float32).view(2, 3, 8, 8)
+    assert torch.equal(from_patches(to_patches(grid, 2), 2), grid)
+    assert torch.equal(to_patches(grid, 2)[0, :4, 1, 2], grid[0, 0, 2:4, 4:6].flatten())
 
 
 def test_unknown_preset_is_told_the_nearest() -> None:
