@@ -349,7 +349,7 @@ def _validation(request: Request, out: Path) -> Validation | None:
 
     if request.val is None:
         return None
-    names = METRICS[request.stage]
+    names: tuple[str, ...] = METRICS[request.stage]
     if request.preset == UNET:
         names = names[:2]
 

@@ -98,12 +98,13 @@ class TrainingBatch:
     def to(self, device: torch.device) -> TrainingBatch:
         """The same on another device."""
         held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return TrainingBatch(**{k: None if v is None else v.to(device, non_blocking=True) for k, v in held.items()})
+        moved: dict[str, Any] = {k: None if v is None else v.to(device, non_blocking=True) for k, v in held.items()}
+        return TrainingBatch(**moved)
 
     def parts(self, count: int) -> list[TrainingBatch]:
         """Cut into `count` batches, for gradient accumulation."""
         held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        chunks = {k: [None] * count if v is None else v.chunk(count) for k, v in held.items()}
+        chunks: dict[str, Any] = {k: [None] * count if v is None else v.chunk(count) for k, v in held.items()}
         return [TrainingBatch(**{k: v[i] for k, v in chunks.items()}) for i in range(count)]
 
     def __len__(self) -> int:
