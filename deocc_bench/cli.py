@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("deocc_bench.benchmark.commands:compare", "Compare two runs: paired difference, interval, p-value."),
     "latency": ("deocc_bench.benchmark.commands:latency", "Print the speed table, stages and ratios."),
     "leaderboard": ("deocc_bench.leaderboard.commands:leaderboard", "Print result records as CSV, md, LaTeX and HTML."),
+    "figures": (
+        "deocc_bench.leaderboard.commands:figures",
+        "Draw comparison grids, ratio curves and quality against time.",
+    ),
     "train": ("deocc_bench.train:train", "Train a stage of the network, or fit template masks."),
     "ablate": ("deocc_bench.train:ablate", "Train and score the switches of a network, one table."),
     "predict": ("deocc_bench.predict:predict", "De-occlude the people of your own photo."),
