@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from deocc_bench.benchmark import inference, score
@@ -25,7 +24,6 @@ from deocc_bench.benchmark.score import Scored, Scoring
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json
-from deocc_bench.core.provenance import digest
 from deocc_bench.core.results import PREDICTIONS_FOLDER, RESULT_FILE, RunResult
 from deocc_bench.core.types import Prediction
 
@@ -71,6 +69,7 @@ class Job:
         return {
             "initial_mask": None if self.scoring.task == "content" else self.scoring.initial_mask,
             "convention": self.scoring.convention,
+            "resamples": self.scoring.resamples,
             "fit_dataset": self.header.get("fit_dataset") if self.fit_dataset is None else self.fit_dataset.fingerprint,
             "fit_split": self.header.get("fit_split") if self.fit_split is None else self.fit_split,
         }
@@ -137,9 +136,8 @@ def score_predictions(
 ) -> RunResult:
     """Score one prediction folder and write its record to `job.out`."""
     scored, seconds = _score(predictions, job)
-    return _record(
-        job, {**identity, "row": "single"}, scored.table, scored, _timing(spent, seconds, fit_seconds, len(job.ids))
-    )
+    timing = _timing(spent, seconds, fit_seconds, len(job.ids))
+    return _record(job, {**identity, "row": "single"}, scored, timing)
 
 
 def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunResult]:
@@ -250,22 +248,21 @@ def _score_draws(
         parts.append(scored)
         seconds += took
     tables = [p.table for p in parts]
-    merged = score.merge_draws(tables)
-    mean = Scored(merged, score.mean_distances([p.distances for p in parts]), _joined(parts))
+    mean = score.join_draws(parts)
     timing = _timing(spent, seconds, fit_seconds, len(job.ids) * draws)
-    results = [_record(job, {**identity, "row": "mean"}, merged, mean, timing, draws=draws)]
+    results = [_record(job, {**identity, "row": "mean"}, mean, timing, draws=draws)]
     chosen = score.best_draws(tables, job.scoring.task)
-    best = score.pick_draws(tables, chosen)
+    best = Scored(score.pick_draws(tables, chosen), {}, mean.predictions_digest)
     note = f"oracle: for each sample the draw of {draws} that the truth says is best; no method could choose so"
     side = replace(job, out=job.out / BEST, notes=(*job.notes, note))
-    results.append(_record(side, {**identity, "row": BEST}, best, Scored(best, {}, _joined(parts)), timing))
+    results.append(_record(side, {**identity, "row": BEST}, best, timing))
     if job.scoring.task == "mask":
         vote = job.out / VOTE / PREDICTIONS_FOLDER
         _write_vote(folders, vote, job)
         scored, _ = _score(vote, job)
         note = f"vote: pixels that more than half of {draws} draws set"
         side = replace(job, out=job.out / VOTE, notes=(*job.notes, note))
-        results.append(_record(side, {**identity, "row": VOTE}, scored.table, scored, timing))
+        results.append(_record(side, {**identity, "row": VOTE}, scored, timing))
     return results
 
 
@@ -291,18 +288,14 @@ def _score(predictions: Path, job: Job) -> tuple[Scored, float]:
 def _record(
     job: Job,
     identity: Mapping[str, Any],
-    table: pd.DataFrame,
     scored: Scored,
     timing: Mapping[str, Any],
     draws: int = 1,
 ) -> RunResult:
     start = time.perf_counter()
-    metrics, breakdowns = score.summarise(table, job.scoring, scored.distances)
-    if draws > 1:
-        metrics = {**score.count_samples(metrics, draws), **scored.distances}
-        breakdowns = {
-            kind: {b: score.count_samples(m, draws) for b, m in bins.items()} for kind, bins in breakdowns.items()
-        }
+    table = scored.table
+    metrics = score.summarise(table, job.scoring, scored.distances, draws)
+    breakdowns = score.break_down(table, job.scoring, draws)
     result = build(
         identity,
         dataset_field(job.dataset, job.split, job.ids),
@@ -329,10 +322,6 @@ def _timing(spent: Clock | None, scoring: float, fit_seconds: float, scored: int
     if fit_seconds:
         seconds, samples = {"fit": fit_seconds, **seconds}, {"fit": 0, **samples}
     return {"seconds": seconds, "samples": samples}
-
-
-def _joined(parts: Sequence[Scored]) -> str:
-    return digest(*(p.predictions_digest for p in parts))
 
 
 @contextmanager

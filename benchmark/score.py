@@ -113,16 +113,35 @@ def score_folder(
 
 
 def summarise(
-    table: pd.DataFrame, scoring: Scoring, distances: Mapping[str, MetricValue] | None = None
-) -> tuple[dict[str, MetricValue], Breakdown]:
-    """Metrics and breakdowns of a table (of `score_folder`, or read from `samples.csv`)."""
-    metrics = {**aggregate(table, scoring.task, scoring.seed, scoring.resamples), **(distances or {})}
+    table: pd.DataFrame, scoring: Scoring, distances: Mapping[str, MetricValue] | None = None, draws: int = 1
+) -> dict[str, MetricValue]:
+    """Metrics of a table (of `score_folder`, `join_draws`, or read from `samples.csv`).
+
+    Args:
+        distances: what the pictures say as a set, added as it is.
+        draws: rows of each sample; `n` and `n_defined` count samples rather than draws.
+
+    Raises:
+        DeoccError: a convention that scores masks, and the task is content.
+    """
+    metrics = aggregate(table, scoring.task, scoring.seed, scoring.resamples)
     if scoring.convention != conventions.DEFAULT:
         if scoring.task == "content":
             raise DeoccError(f"convention {scoring.convention!r} scores masks, but the task is 'content'")
         metrics |= conventions.score(table, scoring.convention, scoring.seed, scoring.resamples)
+    return {**_count_samples(metrics, draws), **(distances or {})}
+
+
+def break_down(table: pd.DataFrame, scoring: Scoring, draws: int = 1) -> Breakdown:
+    """The metrics that are defined in each bin of a table. Args: as `summarise`."""
     parts = breakdown(table, scoring.task, scoring.seed, min(scoring.resamples, BREAKDOWN_RESAMPLES))
-    return metrics, {k: {b: _defined(m) for b, m in bins.items()} for k, bins in parts.items()}
+    return {k: {b: _count_samples(_defined(m), draws) for b, m in bins.items()} for k, bins in parts.items()}
+
+
+def join_draws(parts: Sequence[Scored]) -> Scored:
+    """A random method's draws as one: all rows, mean distances, a digest of the draws' digests in order."""
+    known = digest(*(p.predictions_digest for p in parts))
+    return Scored(merge_draws([p.table for p in parts]), mean_distances([p.distances for p in parts]), known)
 
 
 def merge_draws(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -132,11 +151,6 @@ def merge_draws(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     marked = [t.assign(id=[f"{i}{DRAW_MARK}{k:02d}" for i in t["id"]]) for k, t in enumerate(tables)]
     return to_table(pd.concat(marked).astype(object).to_dict("records"))
-
-
-def count_samples(metrics: Mapping[str, MetricValue], draws: int) -> dict[str, MetricValue]:
-    """Metrics of a merged table with `n` and `n_defined` counting samples rather than draws."""
-    return {name: {**m, "n": m["n"] // draws, "n_defined": -(-m["n_defined"] // draws)} for name, m in metrics.items()}
 
 
 def mean_distances(per_draw: Sequence[Mapping[str, MetricValue]]) -> dict[str, MetricValue]:
@@ -169,6 +183,12 @@ def pick_draws(tables: Sequence[pd.DataFrame], chosen: Sequence[int]) -> pd.Data
     """The table with sample i's row from draw `chosen[i]`."""
     rows = [tables[k].iloc[i].to_dict() for i, k in enumerate(chosen)]
     return to_table([{k: None if v is pd.NA else v for k, v in row.items()} for row in rows])
+
+
+def _count_samples(metrics: Mapping[str, MetricValue], draws: int) -> dict[str, MetricValue]:
+    if draws == 1:
+        return dict(metrics)
+    return {name: {**m, "n": m["n"] // draws, "n_defined": -(-m["n_defined"] // draws)} for name, m in metrics.items()}
 
 
 def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scoring) -> tuple[dict[str, Any], str]:

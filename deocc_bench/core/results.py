@@ -8,7 +8,7 @@ method              name; spec (as typed); source; version; parameters (count or
                     row ("single", "mean", "best-of-k", "vote")
 dataset             name, fingerprint, split, n, samples_digest (ids and content of the scored samples)
 task                "mask", "content" or "joint"
-protocol            initial_mask, convention, fit_dataset, fit_split
+protocol            initial_mask, convention, resamples (of the bootstrap), fit_dataset, fit_split
 metrics             id -> value, ci95 ([low, high] or null), n, n_defined, unit, higher_is_better, definition,
                     maybe reason
 breakdowns          kind -> bin -> metrics that are defined there

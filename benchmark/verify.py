@@ -1,0 +1,104 @@
+"""A finished run scored anew from its own predictions, as its record says; for the leaderboard's `--verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.benchmark.evaluate import BEST
+from deocc_bench.benchmark.extractors import Extractor, Unavailable, find_extractor
+from deocc_bench.benchmark.inference import DATASET_MASK, draw_folder
+from deocc_bench.benchmark.metrics import conventions
+from deocc_bench.benchmark.metrics.aggregate import MetricValue, unavailable
+from deocc_bench.benchmark.metrics.spec import FAMILIES
+from deocc_bench.benchmark.metrics.table import read_table
+from deocc_bench.benchmark.result import dataset_field
+from deocc_bench.benchmark.score import DRAW_MARK, Scoring, join_draws, score_folder, summarise
+from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.results import PREDICTIONS_FOLDER, SAMPLES_FILE, RunResult, read_result
+
+_INCEPTION = ("fid", "kid", "fid_human", "kid_human")
+
+
+def rescore_run(run: Path, dataset: DatasetReader) -> dict[str, Any]:
+    """Score `RUN/predictions` as `RUN/result.json` says: task, split, samples, initial mask, convention, seed, draws.
+
+    Nothing is written, and no network is fetched. An edited record is read all the same: to find that it was edited is
+    what this is for.
+
+    Args:
+        run: folder of the run.
+        dataset: the dataset that it was scored on.
+
+    Returns:
+        `metrics` as in the record (without intervals where the record does not say how many resamples they had), to
+        the last bit those that `evaluate` wrote; numbers of a network that is not at hand are null with the reason.
+        `predictions_digest`: of the predictions that were read.
+
+    Raises:
+        DeoccError: the predictions are incomplete or broken, the samples are not those of the record, or the run is a
+            best-of-k row, which the truth chose from another run's draws.
+    """
+    record = read_result(run)
+    row = record.method.get("row", "single")
+    if row == BEST:
+        raise DeoccError(f"{run}: the best draws were chosen by the truth; verify the run in the folder above it")
+    predictions = Path(run) / PREDICTIONS_FOLDER
+    if not predictions.is_dir():
+        raise InputError(run, "holds no predictions", "give the run's whole folder")
+    split = str(record.dataset["split"])
+    ids = _scored_ids(Path(run), record, dataset, split)
+    # The vote of a random method's draws is one answer a sample.
+    draws = int(record.method.get("draws") or 1) if row == "mean" else 1
+    folders = [draw_folder(predictions, k) for k in range(draws)] if row == "mean" else [predictions]
+    scoring = _scoring(record)
+    parts = [score_folder(folder, dataset, split, ids, scoring) for folder in folders]
+    scored = join_draws(parts) if row == "mean" else parts[0]
+    metrics = summarise(scored.table, scoring, scored.distances, draws)
+    metrics |= _out_of_reach(record.metrics, metrics, len(ids))
+    return {"metrics": metrics, "predictions_digest": scored.predictions_digest}
+
+
+def _scoring(record: RunResult) -> Scoring:
+    protocol = record.protocol
+    return Scoring(
+        record.task,
+        protocol.get("initial_mask") or DATASET_MASK,
+        record.seed,
+        protocol.get("convention") or conventions.DEFAULT,
+        _extractor(record),
+        resamples=int(protocol.get("resamples") or 0),
+    )
+
+
+def _extractor(record: RunResult) -> Extractor | Unavailable:
+    used = [record.metrics[name] for name in _INCEPTION if name in record.metrics]
+    if any(m["value"] is not None for m in used):
+        return find_extractor(fetch=False)
+    return Unavailable(next((str(m["reason"]) for m in used if m.get("reason")), "the run used no network"))
+
+
+def _out_of_reach(
+    recorded: Mapping[str, Mapping[str, Any]], scored: Mapping[str, MetricValue], n: int
+) -> dict[str, MetricValue]:
+    """The recorded numbers of networks that are files of the user's, which the record names and does not hold."""
+    found = {}
+    for name in recorded:
+        family, _, network = name.partition("[")
+        if name not in scored and family in FAMILIES:
+            found[name] = unavailable(name, n, f"the network {network.rstrip(']')} is not at hand")
+    return found
+
+
+def _scored_ids(run: Path, record: RunResult, dataset: DatasetReader, split: str) -> Sequence[str]:
+    """The samples that the record is about: the first n of the split, or else those that its table lists."""
+    ids = dataset.ids(split)
+    n = record.dataset["n"]
+    table = run / SAMPLES_FILE
+    listed = {str(i).partition(DRAW_MARK)[0] for i in read_table(table)["id"]} if table.is_file() else set()
+    for chosen in (ids[:n], [i for i in ids if i in listed]):
+        if dataset_field(dataset, split, chosen) == {**record.dataset, "name": dataset.name}:
+            return chosen
+    raise InputError(run, f"the samples that it names are not those of split {split!r}", "give the dataset it had")
