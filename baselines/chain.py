@@ -13,6 +13,8 @@ from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
 class Chain:
     """`chain:MASKS+CONTENT`, two registered names, e.g. `chain:convex-hull+telea`. Source: own.
 
+    The content method sees the mask method's answer and no truth: parsing only where the mask method gives it.
+
     Args:
         preset: the two names, joined by "+".
 
