@@ -17,6 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
+_PRELOAD = ["__main__", "deocc_bench.synth.run"]
 
 _state: Any = None
 
@@ -59,8 +60,7 @@ def _run_pool(
     items: Sequence[Item],
     workers: int,
 ) -> Iterator[tuple[Item, Result]]:
-    # spawn: no locks or threads are inherited, and it is the same on every platform.
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     remaining = iter(items)
     with ProcessPoolExecutor(workers, context, _start, (make_worker, arguments)) as pool:
         waiting: dict[Future[Result], Item] = {}
@@ -85,6 +85,19 @@ def _run_pool(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """How processes are started: without the locks and threads of this one.
+
+    A fork server imports once what all workers, and the workers of later calls, then share; where there is none
+    (Windows), each process imports for itself.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    return context
 
 
 def _start(make_worker: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -10,7 +10,7 @@ from deocc_bench.core.seeding import hash64
 from deocc_bench.core.types import Sample
 from deocc_bench.synth.cache import ByteCache
 from deocc_bench.synth.generate import Generator, PreparedHuman, Rejection
-from deocc_bench.synth.plan import HumanEntry, make_plan, open_pool, open_sources, split_pools
+from deocc_bench.synth.plan import HumanEntry, make_plan
 from deocc_bench.synth.spec import SynthSpec
 
 # A crop of 256 x 256 takes 0.3 MB: room for a few thousand humans before the least used are decoded again.
@@ -35,9 +35,8 @@ class OnlineSamples:
 
     def __init__(self, spec: SynthSpec, split: str = "train", workers: int = 1, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.split, self.epoch = spec, split, 0
-        self._sources = open_sources(spec)
         plan = make_plan(spec, workers)
-        self._accepted = plan.accepted
+        self._sources, self._pools = plan.sources, plan.pools
         self.entries: tuple[HumanEntry, ...] = tuple(e for e in plan.accepted if e.split == split)
         if not self.entries:
             counts = {name: sum(e.split == name for e in plan.accepted) for name in spec.splits}
@@ -50,7 +49,7 @@ class OnlineSamples:
         return len(self.entries)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Worker processes open their own sources and fill their own caches.
+        # Worker processes fill their own caches.
         return self.__dict__ | {"_cache": None, "_generator": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -92,8 +91,7 @@ class OnlineSamples:
     def generator(self) -> Generator:
         """The generator, made when first needed in this process."""
         if self._generator is None:
-            pool = open_pool(self.spec, self._sources, self._accepted, skip_bad=False)
-            self._generator = Generator(self.spec, split_pools(self.spec, pool, self._accepted))
+            self._generator = Generator(self.spec, self._pools)
         return self._generator
 
     def _prepared(self, entry: HumanEntry) -> PreparedHuman:

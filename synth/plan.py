@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +36,17 @@ class Plan:
     Args:
         accepted: in order of id; `rejected`: (kind, id, reason) of humans and occluders, sorted.
         human_reasons: how many humans were rejected, by reason.
-        sources: what the sources of humans and occluders say of themselves, JSON-able.
+        described: what the sources of humans and occluders say of themselves, JSON-able.
+        sources: the open human sources, in the order of the spec; `pools`: the occluders of each split. Worker
+            processes take these over: to open a source can mean to look at every label or instance in it.
     """
 
     accepted: tuple[HumanEntry, ...]
     rejected: tuple[tuple[str, str, str], ...]
     human_reasons: dict[str, int]
-    sources: dict[str, list[dict[str, Any]]]
+    described: dict[str, list[dict[str, Any]]]
+    sources: Sequence[HumanSource]
+    pools: Mapping[str, OccluderPool]
 
     def shards(self) -> list[tuple[int, tuple[HumanEntry, ...]]]:
         """(number, humans): runs of the sorted list, so that shards in order are samples in order."""
@@ -102,8 +106,8 @@ def split_pools(spec: SynthSpec, pool: OccluderPool, entries: Sequence[HumanEntr
 class Scan:
     """Looks at humans without decoding photos: what a worker process runs. Returns (info or error line, ...)."""
 
-    def __init__(self, spec: SynthSpec) -> None:
-        self.sources = open_sources(spec)
+    def __init__(self, sources: Sequence[HumanSource]) -> None:
+        self.sources = sources
 
     def __call__(self, chunk: tuple[int, tuple[str, ...]]) -> list[HumanInfo | InputError]:
         source, ids = chunk
@@ -141,7 +145,7 @@ def make_plan(
         for k in range(0, len(ids), _SCAN_CHUNK)
     ]
     looked: dict[str, tuple[int, HumanInfo | InputError]] = {}
-    for (source, ids), results in engine.run(Scan, (spec,), chunks, workers, engine_name):
+    for (source, ids), results in engine.run(Scan, (sources,), chunks, workers, engine_name):
         for human_id, result in zip(ids, results, strict=True):
             if human_id in looked:
                 raise InputError(f"human {human_id}", "is in two of the sources given", "give each source once")
@@ -175,6 +179,8 @@ def make_plan(
         )
     pool = open_pool(spec, sources, accepted, skip_bad)
     rejected += [("occluder", occluder_id, reason) for occluder_id, reason in pool.rejected()]
-    split_pools(spec, pool, accepted)
+    pools = split_pools(spec, pool, accepted)
     described = {"humans": [s.describe() for s in sources], "occluders": pool.describe()}
-    return Plan(tuple(accepted), tuple(sorted(rejected)), dict(sorted(reasons.items())), described)
+    return Plan(
+        tuple(accepted), tuple(sorted(rejected)), dict(sorted(reasons.items())), described, tuple(sources), pools
+    )

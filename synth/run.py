@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,19 @@ from deocc_bench.core.dataset import INFO_FILE, DatasetReader, SampleRecord
 from deocc_bench.core.dataset_writer import Encoded, Line, finish, write_sample
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json, sweep_temporary, write_error
+from deocc_bench.core.types import Sample
 from deocc_bench.synth import engine
 from deocc_bench.synth.card import PREVIEW, write_card, write_preview
 from deocc_bench.synth.generate import Generator, Rejection
-from deocc_bench.synth.plan import HumanEntry, Plan, make_plan, open_pool, open_sources, split_pools
+from deocc_bench.synth.humans.base import HumanSource
+from deocc_bench.synth.occluders import OccluderPool
+from deocc_bench.synth.plan import HumanEntry, Plan, make_plan
 from deocc_bench.synth.spec import SynthSpec
 from deocc_bench.synth.statistics import DatasetStatistics, parts_hidden
 
 WORK = ".work"
 _PLAN = "plan.json"
+_WAITING = 6  # samples made and not yet written
 
 Shard = tuple[int, tuple[HumanEntry, ...]]
 
@@ -72,7 +77,7 @@ def synthesise(
     with progress(quiet, "making samples", "sample", len(plan.accepted) * spec.variants) as bar:
         bar.update((len(plan.accepted) - sum(len(entries) for _, entries in missing)) * spec.variants)
         bar.unpause()
-        arguments = (spec, str(root), plan.accepted, skip_bad)
+        arguments = (spec, str(root), plan.sources, plan.pools)
         for (number, entries), result in engine.run(ShardWorker, arguments, missing, workers, engine_name):
             # The shard exists once its file does: its pictures were written before.
             atomic_write(_shard_path(work, number), "".join(json.dumps(r, sort_keys=True) + "\n" for r in result))
@@ -84,28 +89,38 @@ def synthesise(
 
 
 class ShardWorker:
-    """Makes the samples of one shard: what a worker process runs. Returns their lines, rejected ones included."""
+    """Makes the samples of one shard: what a worker process runs. Returns their lines, rejected ones included.
 
-    def __init__(self, spec: SynthSpec, root: str, accepted: Sequence[HumanEntry], skip_bad: bool) -> None:
-        self.spec, self.root = spec, root
-        self.sources = open_sources(spec)
-        pool = open_pool(spec, self.sources, accepted, skip_bad)
-        self.generator = Generator(spec, split_pools(spec, pool, accepted))
+    A thread encodes and writes what was made while the next samples are made: OpenCV, zlib, SHA-256 and the disk all
+    let other threads run, so a core that has nothing to do takes half of the work.
+    """
+
+    def __init__(
+        self, spec: SynthSpec, root: str, sources: Sequence[HumanSource], pools: Mapping[str, OccluderPool]
+    ) -> None:
+        self.spec, self.root, self.sources = spec, root, sources
+        self.generator = Generator(spec, pools)
 
     def __call__(self, shard: Shard) -> list[dict[str, Any]]:
-        lines: list[dict[str, Any]] = []
-        for entry in shard[1]:
-            human = self.sources[entry.source].load(entry.id)
-            prepared = self.generator.prepare(human)
-            encoded = Encoded()
-            for variant in range(self.spec.variants):
-                made = self.generator.sample(prepared, entry.split, variant)
-                if isinstance(made, Rejection):
-                    lines.append({"rejected": made.sample_id, "reason": made.reason, "split": entry.split})
-                    continue
-                extra = {} if made.parsing is None else {"parts_hidden": parts_hidden(made.parsing, made.invisible)}
-                lines.append(write_sample(self.root, made, human.licence, extra, encoded))
-        return lines
+        lines: list[Future[Line]] = []
+        with ThreadPoolExecutor(1) as writer:
+            for entry in shard[1]:
+                human = self.sources[entry.source].load(entry.id)
+                prepared = self.generator.prepare(human)
+                encoded = Encoded()
+                for variant in range(self.spec.variants):
+                    made = self.generator.sample(prepared, entry.split, variant)
+                    lines.append(writer.submit(self._line, made, entry.split, human.licence, encoded))
+                    # Few samples in waiting: memory stays flat, and a full disk is noticed soon.
+                    if len(lines) > _WAITING:
+                        lines[-_WAITING - 1].result()
+        return [line.result() for line in lines]
+
+    def _line(self, made: Sample | Rejection, split: str, licence: str, encoded: Encoded) -> Line:
+        if isinstance(made, Rejection):
+            return {"rejected": made.sample_id, "reason": made.reason, "split": split}
+        extra = {} if made.parsing is None else {"parts_hidden": parts_hidden(made.parsing, made.invisible)}
+        return write_sample(self.root, made, licence, extra, encoded)
 
 
 def _check_folder(root: Path, resume: bool) -> None:
@@ -157,7 +172,7 @@ def _finish(root: Path, name: str, spec: SynthSpec, plan: Plan, shards: int) -> 
         "kind": "synthesised",
         "spec": spec.public(),
         "seed": spec.seed,
-        "sources": plan.sources,
+        "sources": plan.described,
         "rejected": {
             "humans": plan.human_reasons,
             "samples": sum(1 for kind, _, _ in rejected if kind == "sample"),

@@ -141,11 +141,13 @@ class PhotoFolder:
     def load(self, human_id: str) -> Human:
         """See `HumanSource.load`."""
         photo, label = self._files(human_id)
-        labels = self._read_checked(photo, label)
+        image = images.read_rgb(photo)
+        labels = self._read(label)
+        check_size(label, labels, photo, (image.shape[0], image.shape[1]))
         mask, parsing = self._person(labels, label)
         if not mask.any():
             raise empty_label(label)
-        return Human(human_id, self.group_of(human_id), images.read_rgb(photo), mask, parsing, self.licence, self.kind)
+        return Human(human_id, self.group_of(human_id), image, mask, parsing, self.licence, self.kind)
 
     def describe(self) -> dict[str, Any]:
         """See `HumanSource.describe`; `unlisted` counts files that the folder's own lists leave out."""
@@ -186,7 +188,7 @@ class PhotoFolder:
 
     def _files_of_stem(self, stem: str) -> tuple[Path, Path]:
         place = self.places[self._place[stem]]
-        photo = photo_of(place.photos, stem)
+        photo = photo_of(place, stem)
         label = self._label_of(place, stem)
         cure = "add it, remove the other, or go on with --skip-bad"
         if photo is None and not label.exists():

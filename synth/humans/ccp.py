@@ -39,6 +39,8 @@ class CcpSource(PhotoFolder):
         self._table = lookup_table(names)
         self._labels = len(names)
         self._bags = [i for i, name in enumerate(names) if name in BAG_NAMES]
+        self._is_bag = np.zeros(256, np.uint8)
+        self._is_bag[self._bags] = 1
 
     def unknown(self, human_id: str) -> np.ndarray:
         """bool H x W: where the label can't say whether the person is there, because a bag is."""
@@ -68,8 +70,8 @@ class CcpSource(PhotoFolder):
 
     def _look(self, human_id: str, photo: Path, label: Path, labels: np.ndarray) -> HumanInfo:
         # Columns first, as MATLAB stores them: contiguous.
-        counts = np.bincount(labels.ravel(order="K"), minlength=self._labels)
-        codes = cv2.LUT(np.ascontiguousarray(labels.T), self._table).T
+        turned_labels = np.ascontiguousarray(labels.T)
+        codes = cv2.LUT(turned_labels, self._table).T
         turned = info_from_mask(human_id, self.group_of(human_id), codes.T)
         box = turned.box and (turned.box[1], turned.box[0], turned.box[3], turned.box[2])
         defects = []
@@ -83,7 +85,7 @@ class CcpSource(PhotoFolder):
             (labels.shape[0], labels.shape[1]),
             box or None,
             turned.area,
-            carries_bag=bool(counts[self._bags].sum()),
+            carries_bag=bool(cv2.hasNonZero(cv2.LUT(turned_labels, self._is_bag))),
             defects=tuple(defects),
         )
 

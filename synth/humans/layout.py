@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from deocc_bench.core.errors import InputError
@@ -40,6 +41,12 @@ class Place:
     photos: Path
     labels: Path
     lists: tuple[Path, ...]
+
+    @cached_property
+    def photo_names(self) -> frozenset[str]:
+        """Names of the files among the photos, listed once: to ask the disk for each possible suffix of each photo
+        costs as much as to read a label."""
+        return frozenset(entry.name for entry in _scan(self.photos) if entry.is_file())
 
 
 class WrongLayout(InputError):
@@ -104,7 +111,7 @@ def stems(place: Place) -> tuple[list[str], int]:
     return sorted(listed), len(present - listed)
 
 
-def photo_of(folder: Path, stem: str) -> Path | None:
+def photo_of(place: Place, stem: str) -> Path | None:
     """The photo of this stem, whatever its suffix.
 
     Raises:
@@ -113,8 +120,8 @@ def photo_of(folder: Path, stem: str) -> Path | None:
     found: list[Path] = []
     for suffix in IMAGE_SUFFIXES:
         for name in (stem + suffix, stem + suffix.upper()):
-            if (folder / name).is_file():
-                found.append(folder / name)
+            if name in place.photo_names and (place.photos / name).is_file():
+                found.append(place.photos / name)
                 break
     if len(found) > 1:
         raise InputError(found[0], f"there is {found[1].name} too", "keep one of the two")
