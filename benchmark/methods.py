@@ -7,6 +7,7 @@ A method declares, as attributes of its class:
   Where a class has both functions, truths among its needs are those of `recover`; `complete_needs` and `recover_needs`
   say it apart. "fit" asks for `fit(dataset, split)` before the run; "truth" (oracles) for `reveal(dataset, split)` on
   the evaluated split. Such methods are marked in their records.
+* `weights_used`: text, or stage -> text, for the record; "none: ..." where it was not trained.
 * `parameter_count`, `precision`, `latency_stages(batch)`: for the speed table (`deocc_bench.benchmark.latency`).
 * `samples`: a random method's number of draws; its functions then take `seed=`.
   Randomness must be keyed by (seed, sample id), or the numbers depend on the batches.
@@ -89,6 +90,7 @@ class Method:
             "source": self.source,
             "version": str(getattr(instance, "version", __version__ if self.source.startswith("deocc_bench.") else "")),
             "parameters": parameter_count(instance),
+            "weights": getattr(instance, "weights_used", None),
             "options": dict(self.options),
             "code_digest": code_digest(instance),
             "needs": list(self.all_needs),

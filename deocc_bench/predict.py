@@ -172,7 +172,7 @@ def predict(
     report: dict[str, Any] = {
         "photo": photo.name,
         "size": [picture.shape[1], picture.shape[0]],
-        "method": method.describe() | {"weights": getattr(method.instance, "weights_used", None)},
+        "method": method.describe(),
         "working_size": size,
         "exact": exact,
         "seed": seed,

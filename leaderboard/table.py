@@ -280,6 +280,11 @@ def _run_notes(run: Run, group: Group) -> list[str]:
     notes = [f"NOT TO BE TRUSTED: {clean(text)}" for text in run.findings]
     if run.oracle:
         notes.append(f"out of the competition: {run.oracle}")
+    weights = run.record.method.get("weights")
+    stages = weights if isinstance(weights, Mapping) else {"all": weights}
+    untrained = [clean(stage) for stage, text in stages.items() if str(text).startswith("none:")]
+    if untrained:
+        notes.append(f"not trained, weights are random: {', '.join(untrained)}")
     fitted = run.record.protocol.get("fit_dataset")
     if fitted and fitted != group.dataset["fingerprint"]:
         notes.append(f"learned from another dataset ({clean(fitted)[:12]})")

@@ -3,8 +3,9 @@
 The benchmark writes records, the leaderboard reads them; the schema and its checks have one owner, this module.
 
 schema_version      1
-method              name; spec (as typed); source; version; parameters (count or null); options; code_digest;
-                    needs; truth_given (truths it was shown beyond the task); draws (of a random method, or null);
+method              name; spec (as typed); source; version; parameters (count or null); weights (text, stage -> text, or
+                    null; "none: ..." says untrained); options; code_digest; needs;
+                    truth_given (truths it was shown beyond the task); draws (of a random method, or null);
                     row ("single", "mean", "best-of-k", "vote")
 dataset             name, fingerprint, split, n, samples_digest (ids and content of the scored samples)
 task                "mask", "content" or "joint"
