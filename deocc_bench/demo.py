@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shlex
 import time
 from pathlib import Path
@@ -10,39 +12,82 @@ import click
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import load_object
+from deocc_bench.core.results import read_result
 
 HUMANS = 60
+# Task -> methods: the least and the most that can be had, what costs nothing, what looks things up, and the network.
+METHODS = {
+    "mask": ("initial", "convex-hull", "nearest-template", "two-stage:tiny", "oracle"),
+    "content": ("copy", "mean-colour", "telea", "two-stage:tiny"),
+    "joint": ("chain:convex-hull+mean-colour", "chain:nearest-template+telea", "two-stage:tiny"),
+}
+HEADLINE = {"mask": "amodal_iou_mean", "content": "l1_invisible", "joint": "l1_human"}
 
 
-def steps(out: Path) -> list[tuple[str, list[str]]]:
+def steps(out: Path, humans: int = HUMANS) -> list[tuple[str, list[str]]]:
     """(command, arguments) in order."""
-    data = str(out / "data")
+    data, runs = str(out / "data"), out / "runs"
+    made = f"--humans mannequin:{humans} --occluders shapes --variants 2 --holdout 5 --quiet".split()
+    # The network of FID would be fetched.
+    scored = ["--data", data, "--no-fid"]
     return [
-        (
-            "synth",
-            [
-                *f"--humans mannequin:{HUMANS} --occluders shapes --variants 2 --holdout 5 --quiet".split(),
-                "--out",
-                data,
-            ],
-        ),
+        ("synth", [*made, "--out", data]),
         ("validate", [data, "--quiet"]),
+        *(
+            ("evaluate", [method, "--task", task, *scored, "--out", str(runs / f"{task}-{_plain(method)}")])
+            for task, methods in METHODS.items()
+            for method in methods
+        ),
+        ("leaderboard", [str(runs), "--data", data, "--title", "Demo", "--out", str(out / "board")]),
     ]
 
 
 @click.command(short_help="Walk the whole road on the embedded humans, offline.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
-def demo(out: Path) -> None:
-    """Make a dataset of drawn humans and check it; offline, each step with the command that does it."""
+@click.option("--humans", type=click.IntRange(10), default=HUMANS, show_default=True, help="How many are drawn.")
+def demo(out: Path, humans: int) -> None:
+    """Make a dataset of drawn humans, score baselines and the network on it, print the leaderboard.
+
+    Offline, each step with the command that does it.
+    """
     from deocc_bench.cli import COMMANDS
 
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: the folder is not empty; choose another --out")
     start = time.perf_counter()
-    for name, arguments in steps(out):
+    for name, arguments in steps(out, humans):
         click.echo(f"\n$ deocc-bench {shlex.join([name, *arguments])}")
         command = load_object(COMMANDS[name][0])
-        code = command.main(arguments, prog_name=f"deocc-bench {name}", standalone_mode=False)
+        printed = io.StringIO()
+        # What these print is long, and lies in their folders: the demo shows the heart of it.
+        with contextlib.redirect_stdout(printed) if name in ("evaluate", "leaderboard") else contextlib.nullcontext():
+            code = command.main(arguments, prog_name=f"deocc-bench {name}", standalone_mode=False)
         if code:
+            click.echo(printed.getvalue())
             raise click.exceptions.Exit(int(code))
-    click.echo(f"\ndone in {time.perf_counter() - start:.0f} s: look at {out / 'data' / 'preview.png'}")
+        if name == "evaluate":
+            click.echo(_headline(Path(arguments[-1])))
+    click.echo(f"\n{(out / 'board/leaderboard.md').read_text()}")
+    click.echo(f"done in {time.perf_counter() - start:.0f} s; look at")
+    for what, path in (
+        ("report", out / "board/leaderboard.html"),
+        ("figures", out / "board/figures"),
+        ("contact sheet", out / "data/preview.png"),
+        ("tables", out / "board"),
+    ):
+        if path.exists():
+            click.echo(f"  {what:<14}{path}")
+
+
+def _headline(run: Path) -> str:
+    result = read_result(run)
+    metric = result.metrics[HEADLINE[result.task]]
+    value, (low, high) = metric["value"], metric["ci95"]
+    weights = result.method["weights"] or {}
+    random = [stage for stage, text in weights.items() if text.startswith("none:")]
+    note = f"  (random weights: {', '.join(random)}; train them with `deocc-bench train`)" if random else ""
+    return f"{HEADLINE[result.task]} {value:.4f} [{low:.4f}, {high:.4f}], {metric['n']} samples{note}"
+
+
+def _plain(method: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in method)
