@@ -40,7 +40,7 @@ class Request:
     Args:
         stage: "mask" or "content"; preset: of the networks, or "unet".
         data, split: a dataset folder to learn from; else humans, occluders and the following make samples on the fly.
-        holdout, ratio, per_sample, initial, allow_bags, synth_seed: as for `synth`.
+        holdout, ratio, per_sample, initial, allow_bags, synth_seed, placement: as for `synth`.
         val, val_split: a dataset folder to validate on; templates: a file of template masks.
         start: weights to begin with.
         net: settings of the network that differ from the preset.
@@ -58,6 +58,7 @@ class Request:
     initial: str
     allow_bags: bool
     synth_seed: int
+    placement: str
     val: Path | None
     val_split: str
     val_limit: int | None
@@ -140,6 +141,7 @@ def open_source(request: Request) -> tuple[Source, dict[str, Any]]:
         allow_bags=request.allow_bags,
         holdout=request.holdout,
         seed=request.synth_seed,
+        placement=request.placement,
     )
     source = OnlineSource(spec, request.split)
     return source, {"on_the_fly": spec.public(), "split": request.split, "humans": len(source)}
@@ -429,6 +431,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--holdout", default=0, metavar="N", help="Never learn from photos whose number N divides."),
         click.option("--ratio", default="0.05-0.7", show_default=True, help="Occlusion ratio, as for synth."),
         click.option("--occluders-per-sample", "per_sample", default="1-3", show_default=True, metavar="N|LOW-HIGH"),
+        click.option("--placement", default="overlap", show_default=True, help="Of occluders, as for synth."),
         click.option("--initial", default="detector:0.5", show_default=True, help="Initial masks, as for synth."),
         click.option("--allow-bags", is_flag=True, help="Learn from people with bags too; what bags hide is ignored."),
         click.option("--synth-seed", default=0, show_default=True, help="Seed of the samples made on the fly."),

@@ -20,6 +20,7 @@ from deocc_bench.synth.run import progress, synthesise
 from deocc_bench.synth.spec import (
     BALANCE,
     DEFAULT_SPLITS,
+    PLACEMENTS,
     SynthSpec,
     parse_count_range,
     parse_ratio,
@@ -53,6 +54,13 @@ _ratio_default = f"{_DEFAULTS.ratios[0].low:g}-{_DEFAULTS.ratios[0].high:g}"
 )
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True)
 @click.option("--hide", default="", metavar="PART,...", help="Hide these body parts, e.g. left-arm,legs.")
+@click.option(
+    "--placement",
+    type=click.Choice(PLACEMENTS),
+    default=_DEFAULTS.placement,
+    show_default=True,
+    help="Occluders mostly within the person's box, or of usual size and on the ground (harder), or both by turns.",
+)
 @click.option("--behind", default=_DEFAULTS.behind, show_default=True, help="Chance of an occluder behind the person.")
 @click.option(
     "--balance",

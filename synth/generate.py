@@ -21,6 +21,7 @@ from deocc_bench.synth.occluders import OccluderPool
 from deocc_bench.synth.occluders.prepared import Prepared, prepare
 from deocc_bench.synth.placement import Rejected, Request, solve
 from deocc_bench.synth.spec import SynthSpec
+from deocc_bench.synth.stance import RULES
 
 _ATTEMPTS = 4  # fresh draws of occluders before a sample is given up
 _SPARES = 6  # occluders beyond those needed that an attempt may turn to
@@ -98,8 +99,16 @@ class Generator:
             scene = augment.photo(self._scene(human, random), spec.augment, random)
             count = int(random.integers(spec.per_sample[0], spec.per_sample[1] + 1))
             behind = int(random.random() < spec.behind)
+            rule = spec.placement if spec.placement in RULES else RULES[int(random.integers(len(RULES)))]
             request = Request(
-                target, wanted.low, wanted.high, count=count, behind=behind, hide=spec.hide, feather=spec.feather
+                target,
+                wanted.low,
+                wanted.high,
+                count=count,
+                behind=behind,
+                hide=spec.hide,
+                feather=spec.feather,
+                rule=rule,
             )
             candidates = self._candidates(split, human, hash64(spec.seed, "pick", human.id, *key, attempt), request)
             placed = solve(scene, candidates, request, random)

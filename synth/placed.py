@@ -95,9 +95,18 @@ def take(pixels: np.ndarray, placed: Placement) -> None:
     cv2.subtract(view, placed.hard, dst=view)
 
 
-def all_seen(placements: list[Placement], shape: tuple[int, ...]) -> bool:
-    """Whether enough is seen of each, given from the front."""
-    clear = np.full(shape, 255, np.uint8)
+def lowest_first(placements: list[Placement], clear: np.ndarray) -> list[Placement]:
+    """Nearest first: what stands lower in the picture is nearer, unless that hides a neighbour; then as given.
+
+    Args:
+        placements: in an order in which enough is seen of each.
+        clear: uint8 0 / 255 H x W, where nothing stands before them.
+    """
+    ordered = sorted(placements, key=lambda p: -p.box[3])
+    return ordered if ordered == placements or _all_seen(ordered, clear.copy()) else placements
+
+
+def _all_seen(placements: list[Placement], clear: np.ndarray) -> bool:
     for p in placements:
         if overlap.exact(clear, p.hard, p.x, p.y) < MIN_VISIBLE:
             return False

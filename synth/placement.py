@@ -18,7 +18,7 @@ from deocc_bench.core.labels import BODY_PARTS
 from deocc_bench.synth import overlap, stance
 from deocc_bench.synth.crop import Crop
 from deocc_bench.synth.occluders.prepared import Pose, Prepared, coarse
-from deocc_bench.synth.placed import MIN_VISIBLE, Loose, Placement, all_seen, take
+from deocc_bench.synth.placed import MIN_VISIBLE, Loose, Placement, lowest_first, take
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Request:
         max_angle: degrees that an occluder may be turned.
         max_enlarge: how far an occluder may be enlarged over its own resolution.
         feather: standard deviation in pixels of the softening of its edge.
+        rule: size and place of those in front, one of `stance.RULES`; what it can't give is taken anywhere.
     """
 
     target: float
@@ -51,8 +52,11 @@ class Request:
     max_angle: float = 8.0
     max_enlarge: float = 2.5
     feather: float = 0.7
+    rule: str = "overlap"
 
     def __post_init__(self) -> None:
+        if self.rule not in stance.RULES:
+            raise ValueError(f"not a rule of placement: {self.rule}")
         if not 0 <= self.low <= self.high <= 1 or self.count < 0 or self.behind < 0 or self.tries < 1:
             raise ValueError(f"not a possible request: {self}")
 
@@ -178,11 +182,12 @@ class _Search:
         return None
 
     def result(self) -> tuple[Placement, ...]:
-        """All placements, nearest first. What stands lower in the picture is nearer, unless that hides a neighbour."""
-        front = sorted(self.front, key=lambda p: -p.box[3])
-        if front != self.front and not all_seen(front, self.scene.pixels.shape):
-            front = self.front
-        return (*front, *sorted(self.behind, key=lambda p: -p.box[3]))
+        """All placements, nearest first."""
+        clear = np.full_like(self.scene.pixels, 255)
+        front = lowest_first(self.front, clear)
+        for placed in front:
+            take(clear, placed)
+        return (*front, *lowest_first(self.behind, cv2.subtract(clear, self.scene.pixels)))
 
     def _share(self, left: int) -> float:
         """Pixels that the next occluder should hide: all the rest for the last one, a random share before."""
@@ -208,7 +213,7 @@ class _Search:
         if parts and not last:
             parts = [max(parts, key=lambda p: p.need)]
         want = max(want, 1.15 * sum(p.need for p in parts))
-        size = stance.draw_size(occluder, scene, want, self.request.max_enlarge, rng)
+        size = stance.draw_size(self.request.rule, occluder, scene, want, self.request.max_enlarge, rng)
         scale = min(size.scale * grow, size.largest)
         angle = float(rng.uniform(-1, 1)) * self.request.max_angle if rng.random() < 0.5 else 0.0
         pose = Pose(scale, round(angle, 2), bool(rng.random() < 0.5))
@@ -223,10 +228,10 @@ class _Search:
         for part in parts:
             covered = overlap.counts(overlap.field(part.pixels, scene.box, scene.cell), piece).pixels
             fit = fit + 4 * np.maximum(0, part.need * 1.05 - covered)
-        rows, columns = stance.allowed(occluder, scene, table, pose.extent(occluder), rng)
-        spots, inside = self._spots(fit, rows, columns, max(0.5 * self.slack, 0.5 * scene.cell**2))
+        places = stance.allowed(self.request.rule, occluder, scene, table, pose.extent(occluder), rng)
+        spots, inside = self._spots(fit, places, max(0.5 * self.slack, 0.5 * scene.cell**2))
         if not inside.size and growth > 1.01 and grow == 1.0:
-            return _Miss(None, min(growth, 1.3))  # rather a larger thing that stands than a small one that floats
+            return _Miss(None, min(growth, 1.3))  # rather a larger thing where it may be than this one elsewhere
         x, y = self._draw(table, fit, inside if inside.size else spots)
         loose = Loose.at(occluder, pose, x, y, scene, self.request.feather)
         if loose is None:
@@ -238,12 +243,10 @@ class _Search:
                 return placed
         return _Miss(got, min(growth, 1.2) if got < low or parts else 1.0)
 
-    def _spots(self, fit: np.ndarray, rows: slice, columns: np.ndarray, room: float) -> tuple[np.ndarray, np.ndarray]:
-        """Flat indices of all positions with a good fit, and of those of them in the allowed rows and columns."""
+    def _spots(self, fit: np.ndarray, places: np.ndarray, room: float) -> tuple[np.ndarray, np.ndarray]:
+        """Flat indices of all positions with a good fit, and of those of them that are allowed (bool, as `fit`)."""
         good = fit <= room
-        inside = np.zeros_like(good)
-        inside[rows] = good[rows] & columns
-        return np.flatnonzero(good), np.flatnonzero(inside)
+        return np.flatnonzero(good), np.flatnonzero(good & places)
 
     def _draw(self, table: overlap.Counts, fit: np.ndarray, spots: np.ndarray) -> tuple[int, int]:
         """A random one of the positions; the best fit where there is none."""
@@ -283,8 +286,9 @@ class _Search:
         area = int(cv2.countNonZero(piece)) * scene.cell**2
         # It touches the person from behind and most of it is seen.
         fit = np.abs(table.pixels - area * float(rng.uniform(0.05, 0.4)))
-        rows = stance.rows_behind(scene, table, pose.extent(occluder))
-        good, inside = self._spots(fit, rows, np.ones(fit.shape[1], bool), max(0.1 * area, scene.cell**2))
+        places = np.zeros(fit.shape, bool)
+        places[stance.rows_behind(scene, table, pose.extent(occluder))] = True
+        good, inside = self._spots(fit, places, max(0.1 * area, scene.cell**2))
         x, y = self._draw(table, fit, inside if inside.size else good)
         loose = Loose.at(occluder, pose, x, y, scene, self.request.feather)
         if loose is None:

@@ -16,8 +16,10 @@ from deocc_bench.core.registry import unknown
 from deocc_bench.core.seeding import rng, unit_hash
 from deocc_bench.synth import augment, initial
 from deocc_bench.synth.compositing import HARMONISE
+from deocc_bench.synth.stance import RULES
 
 BALANCE = ("category", "none")
+PLACEMENTS = (*RULES, "mixed")
 DEFAULT_SPLITS = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
@@ -45,6 +47,8 @@ class SynthSpec:
             "train". The number is the last one in its id; humans and occluders alike.
         hide: body parts to hide (`deocc_bench.core.labels.BODY_PARTS`); empty: anywhere.
         balance: "category": each occluder category is as likely; "none": each occluder is.
+        placement: size and place of occluders in front: "overlap", "grounded" (`synth.stance`), or "mixed": one of the
+            two, drawn for each sample.
         behind: chance that a further occluder is put behind the person, where it hides nothing.
         harmonise, shadow, augment: see `synth.compositing` and `synth.augment`.
         feather: standard deviation of the occluder's edge softening, pixels of the output.
@@ -63,6 +67,7 @@ class SynthSpec:
     seed: int = 0
     hide: tuple[str, ...] = ()
     balance: str = "category"
+    placement: str = "overlap"
     behind: float = 0.0
     harmonise: str = "none"
     shadow: bool = False
@@ -90,6 +95,8 @@ class SynthSpec:
             raise UsageError(f"--behind is a share in [0, 1], got {self.behind}")
         if self.balance not in BALANCE:
             raise UsageError(unknown("--balance", self.balance, BALANCE))
+        if self.placement not in PLACEMENTS:
+            raise UsageError(unknown("--placement", self.placement, PLACEMENTS))
         if self.harmonise not in HARMONISE:
             raise UsageError(unknown("--harmonise", self.harmonise, HARMONISE))
         for part in self.hide:

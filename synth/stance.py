@@ -1,4 +1,10 @@
-"""How large things are and where they stand: the priors that keep occluders from floating about at random."""
+"""How large occluders in front are and where they go: two rules, and what stands behind the person.
+
+"overlap" is the rule that the published training code of this task used (`BOX_OVERLAP`): a cut-out of the size that the
+ratio needs, mostly within the person's box, at any height. Hidden parts are then often inside of what is seen.
+"grounded" keeps things from floating: their usual size, on the ground before the person or coming in from the side.
+Whole legs or a whole side are hidden then, and what they looked like is often anybody's guess: a harder task.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +51,10 @@ _STANDING = {
     "drawn polygon": 0.9,
     "drawn blob": 0.7,
 }
+RULES = ("overlap", "grounded")
+BOX_OVERLAP = 0.4
+"""Least share of the occluder's box that lies within the person's, after the parent code's proxy for synthesis."""
+
 _PERSON = 1.7
 _HELD = 0.45  # metres: what is held up, hangs or flies near the camera
 _NEAR = 2.2  # things in front stand up to this much nearer to the camera than the person
@@ -63,14 +73,19 @@ def stands(occluder: Prepared) -> bool:
     return occluder.category in _STANDING
 
 
-def draw_size(occluder: Prepared, scene: Crop, want: float, max_enlarge: float, rng: np.random.Generator) -> Size:
-    """A natural size for something nearer than the person, but large enough to hide `want` pixels."""
-    nearness = math.exp(float(rng.random()) * math.log(_NEAR))
-    natural = _natural(occluder, scene) * nearness
+def draw_size(
+    rule: str, occluder: Prepared, scene: Crop, want: float, max_enlarge: float, rng: np.random.Generator
+) -> Size:
+    """A size that can hide `want` pixels; for "grounded" at least the usual one of something nearer than the person."""
+    grounded = rule == "grounded"
+    natural = 0.0
+    if grounded:
+        nearness = math.exp(float(rng.random()) * math.log(_NEAR))
+        natural = _natural(occluder, scene) * nearness
     frame = max(scene.mask.shape)
     largest = min(max_enlarge, 1.6 * frame / max(occluder.height, occluder.width))
     # A thing hides well with half of it or so: the rest sticks out past the person.
-    enough = math.sqrt(want * float(rng.uniform(1.2, 2.2)) / max(1, occluder.area))
+    enough = math.sqrt(want * float(rng.uniform(1.2 if grounded else 1.05, 2.2)) / max(1, occluder.area))
     least = 12 / max(1, min(occluder.height, occluder.width))
     scale = min(max(natural, enough, least), largest)
     return Size(round(scale, 4), largest)
@@ -86,26 +101,45 @@ def draw_size_behind(occluder: Prepared, scene: Crop, max_enlarge: float, rng: n
 
 
 def allowed(
-    occluder: Prepared, scene: Crop, table: Counts, shape: tuple[int, ...], rng: np.random.Generator
-) -> tuple[slice, np.ndarray]:
-    """The stance of one occluder in front, as rows (slice) and columns (bool) of `table`.
+    rule: str, occluder: Prepared, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Which positions of `table` the rule allows an occluder of `shape` (height, width): bool, as the table."""
+    if rule == "overlap":
+        return _mostly_within(scene, table, shape)
+    return _where_it_stands(occluder, scene, table, shape, rng)
 
-    On the ground: its foot is at the person's feet or lower, as that of anything nearer is. From the side: it comes
-    into the photo from left or right. Free: anywhere.
-    """
+
+def _mostly_within(scene: Crop, table: Counts, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = table.pixels.shape
-    everywhere = np.ones(columns, bool)
+    x0, y0, x1, y1 = scene.box
+    top = table.y + np.arange(rows) * table.cell
+    left = table.x + np.arange(columns) * table.cell
+    tall = np.minimum(top + shape[0], y1) - np.maximum(top, y0)
+    wide = np.minimum(left + shape[1], x1) - np.maximum(left, x0)
+    common = np.maximum(tall, 0)[:, None] * np.maximum(wide, 0)
+    return common >= BOX_OVERLAP * shape[0] * shape[1]
+
+
+def _where_it_stands(
+    occluder: Prepared, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """On the ground: its foot is at the person's feet or lower, as that of anything nearer is. From the side: it comes
+    into the photo from left or right. Free: anywhere."""
+    rows, columns = table.pixels.shape
+    places = np.zeros((rows, columns), bool)
     draw = float(rng.random())
     if draw < (0.95 if stands(occluder) else 0.3):
         tall = scene.box[3] - scene.box[1]
         feet = scene.box[3] - shape[0] - table.y
         first = math.ceil((feet - 0.02 * tall) / table.cell)
         last = math.floor((feet + 0.6 * tall) / table.cell)
-        return slice(max(0, first), max(0, min(rows, last + 1))), everywhere
-    if draw < 0.97:
+        places[max(0, first) : max(0, min(rows, last + 1))] = True
+    elif draw < 0.97:
         left = table.x + np.arange(columns) * table.cell
-        return slice(0, rows), (left < scene.frame[0]) | (left + shape[1] > scene.frame[2])
-    return slice(0, rows), everywhere
+        places[:, (left < scene.frame[0]) | (left + shape[1] > scene.frame[2])] = True
+    else:
+        places[:] = True
+    return places
 
 
 def rows_behind(scene: Crop, table: Counts, shape: tuple[int, ...]) -> slice:

@@ -20,6 +20,7 @@ from deocc_bench.synth.crop import Crop, Jitter, Window, crop, cut, jittered, mi
 from deocc_bench.synth.occluders.prepared import Prepared, prepare
 from deocc_bench.synth.placed import Placement
 from deocc_bench.synth.placement import Rejected, Request, solve
+from deocc_bench.synth.stance import BOX_OVERLAP, RULES
 
 
 def person(height: int = 300, width: int = 220) -> Human:
@@ -205,7 +206,7 @@ def test_placements_end_at_the_photo() -> None:
     x0, y0, x1, y1 = SCENE.frame
     out = 0
     for k in range(30):
-        placed = solve(SCENE, THINGS[k % 4 :], Request(0.4), rng(k, "frame"))
+        placed = solve(SCENE, THINGS[k % 4 :], Request(0.4, rule="grounded"), rng(k, "frame"))
         assert not isinstance(placed, Rejected)
         (p,) = placed
         h, w = p.patch.shape[:2]
@@ -219,10 +220,25 @@ def test_what_stands_on_the_ground_does_not_float() -> None:
     feet = SCENE.box[3]
     low = 0
     for k in range(30):
-        placed = solve(SCENE, [THINGS[1]], Request(0.2), rng(k, "ground"))
+        placed = solve(SCENE, [THINGS[1]], Request(0.2, rule="grounded"), rng(k, "ground"))
         assert not isinstance(placed, Rejected)
         low += placed[0].box[3] >= feet - 0.05 * 256
     assert low >= 24
+
+
+def test_the_overlap_rule_keeps_occluders_over_the_person() -> None:
+    x0, y0, x1, y1 = SCENE.box
+    within = {}
+    for rule in RULES:
+        within[rule] = 0
+        for k in range(30):
+            placed = solve(SCENE, THINGS[k % 4 :], Request(0.3, rule=rule), rng(k, "rule"))
+            assert not isinstance(placed, Rejected)
+            left, top, right, bottom = placed[0].box
+            wide, tall = min(right, x1) - max(left, x0), min(bottom, y1) - max(top, y0)
+            within[rule] += max(wide, 0) * max(tall, 0) >= (BOX_OVERLAP - 0.03) * (right - left) * (bottom - top)
+    assert within["overlap"] >= 28
+    assert within["grounded"] < 20
 
 
 def test_nearer_things_stand_lower() -> None:
