@@ -19,7 +19,8 @@ from deocc_bench.models.training.curves import read_log
 from deocc_bench.models.weights import load_weights, read_info
 from deocc_bench.synth.run import synthesise
 from deocc_bench.synth.spec import SynthSpec
-from deocc_bench.train import OnlineSource, ablate, train
+from deocc_bench.train import ablate, train
+from deocc_bench.train_sources import OnlineSource
 
 PEOPLE = ["--humans", "mannequin:6", "--occluders", "shapes:12"]
 SHORT = ["--steps", "2", *(f"--set={s}" for s in ("optim.batch=2", "run.log=1", "data.workers=0", "data.size=64"))]

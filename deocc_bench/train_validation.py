@@ -1,0 +1,87 @@
+"""Networks in training, judged by the benchmark's own metrics on a dataset folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.models.training.ablate import UNET
+from deocc_bench.train_request import Request, saver
+
+if TYPE_CHECKING:
+    from deocc_bench.models.training.loop import Validation
+
+# What is looked at, the deciding one first.
+_METRICS = {
+    "mask": ("amodal_iou_mean", "invisible_iou_mean", "modal_iou_mean"),
+    "content": ("ssim_invisible", "l1_invisible", "garment_delta_e"),
+}
+
+
+def metrics_of(stage: str, preset: str) -> tuple[str, ...]:
+    """Metric ids of a stage, the one that decides which weights are kept first; higher is better in that one."""
+    # The plain U-Net gives no modal mask.
+    return _METRICS[stage][: 2 if preset == UNET else None]
+
+
+def validation_of(request: Request, out: Path) -> Validation | None:
+    """How a run is judged while it lasts; None without --val. Weights pass through a file in `out`."""
+    from deocc_bench.models.training.loop import Validation
+
+    if request.val is None:
+        return None
+    names = metrics_of(request.stage, request.preset)
+
+    def score(net: Any) -> dict[str, float]:
+        path = out / "validated.safetensors"
+        saver(request.preset)(net, path, {})
+        try:
+            return score_weights(request, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    return Validation(score, names[0])
+
+
+def score_weights(request: Request, weights: Path) -> dict[str, float]:
+    """The benchmark's metrics of stored weights on the validation data, as `evaluate` would give them."""
+    from deocc_bench.benchmark.metrics.aggregate import aggregate
+    from deocc_bench.benchmark.metrics.content import content_row
+    from deocc_bench.benchmark.metrics.masks import mask_row, truth_row
+    from deocc_bench.benchmark.metrics.table import identity_row, to_table
+    from deocc_bench.core.dataset import DatasetReader
+    from deocc_bench.core.types import Batch, MaskOutput
+
+    assert request.val is not None
+    reader = DatasetReader(request.val)
+    method: Any
+    if request.preset == UNET:
+        from deocc_bench.baselines.unet import UNetMethod
+
+        method = UNetMethod(weights)
+    else:
+        from deocc_bench.models.methods import ContentBaseline, MaskBaseline
+
+        # The single-stage methods: a given file brings its own configuration.
+        method = (MaskBaseline if request.stage == "mask" else ContentBaseline)(request.preset, weights)
+    rows = []
+    for record in list(reader.records(request.val_split))[: request.val_limit]:
+        s = record.load()
+        parsing = None if s.parsing is None else s.parsing[None]
+        row = identity_row(s.id, s.group_id)
+        if request.stage == "mask":
+            given = s.modal if s.initial is None else s.initial
+            answer: MaskOutput = method.complete(Batch((s.id,), s.image[None], initial=given[None]))
+            modal = None if answer.modal is None else answer.modal[0]
+            row |= mask_row(s.amodal, s.modal, answer.amodal[0], modal, given, boundary_iou=False)
+        else:
+            if s.complete is None:
+                raise InputError(request.val, f"sample {s.id} has no complete image", "validate on synthesised data")
+            batch = Batch((s.id,), s.image[None], modal=s.modal[None], amodal=s.amodal[None], parsing=parsing)
+            image = method.recover(batch).images[0]
+            row |= truth_row(s.amodal, s.modal) | content_row(s.image, s.complete, s.amodal, s.modal, image, s.parsing)
+        rows.append(row)
+    names = metrics_of(request.stage, request.preset)
+    values = aggregate(to_table(rows), request.stage, resamples=0, metrics=names)
+    return {name: float("nan") if v["value"] is None else float(v["value"]) for name, v in values.items()}
