@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,6 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
+_KILLED = "a worker process was killed (out of memory?); use fewer --workers and go on with --resume"
 _PRELOAD = ["__main__", "deocc_bench.synth.run"]
 
 _state: Any = None
@@ -80,9 +82,7 @@ def _run_pool(
                     item = waiting.pop(future)
                     yield item, future.result()
         except BrokenProcessPool as error:
-            raise DeoccError(
-                "a worker process was killed (out of memory?); use fewer --workers and go on with --resume"
-            ) from error
+            raise DeoccError(_KILLED) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -120,7 +120,8 @@ def _run_ray(
         import ray
     except ImportError as error:
         raise DeoccError("--engine ray needs ray; run: pip install 'deocc-bench[ray]'") from error
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.WARNING)
 
     class Actor:
         def __init__(self) -> None:
@@ -146,6 +147,8 @@ def _run_ray(
                 result = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
+            except ray.exceptions.RayError as error:
+                raise DeoccError(_KILLED) from error
             following = next(remaining, None)
             if following is not None:
                 waiting[actor.call.remote(following)] = (following, actor)
