@@ -1,10 +1,14 @@
-"""Humans with their labels: from data sets on disk, or drawn."""
+"""Humans with their labels: from data sets on disk, or drawn.
+
+Installed packages add kinds under the entry point group `deocc_bench.humans`: a class, called with the path that stands
+after `KIND:`, whose objects are `HumanSource`s.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deocc_bench.core.errors import UsageError
+from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.registry import Registry
 from deocc_bench.synth.humans.base import HumanInfo, HumanSource
 from deocc_bench.synth.humans.filters import HumanFilter
@@ -23,6 +27,7 @@ HUMANS = Registry(
         "ccp": "deocc_bench.synth.humans.ccp:CcpSource",
         "ahp": "deocc_bench.synth.humans.ahp:AhpSource",
     },
+    "deocc_bench.humans",
 )
 DEFAULT_MANNEQUINS = 60
 
@@ -66,7 +71,10 @@ def _count(spec: str, argument: str) -> int:
 def _kinds_that_fit(path: Path) -> list[str]:
     fits = []
     for kind in HUMANS.names():
-        layouts = getattr(HUMANS.load(kind), "layouts", None)
+        try:
+            layouts = getattr(HUMANS.load(kind), "layouts", None)
+        except DeoccError:
+            continue  # a broken package of somebody's: not what the user asked about
         if layouts is None:
             continue
         try:

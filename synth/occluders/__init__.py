@@ -1,6 +1,8 @@
 """Occluder sources: cut-outs to put in front of a person.
 
 `open_occluders("coco:instances.json", seed=0)` opens one source; `OccluderPool([...])` is what samples draw from.
+Installed packages add kinds under the entry point group `deocc_bench.occluders`: a function that is called as the
+built-in ones are, `open_source(argument, seed=, humans=, human_ids=, skip_bad=)`, and returns an `OccluderSource`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ SOURCES = Registry(
         "rgba": "deocc_bench.synth.occluders.rgba:open_source",
         "humans": "deocc_bench.synth.occluders.humans:open_source",
     },
+    "deocc_bench.occluders",
 )
 
 
