@@ -20,10 +20,8 @@ class OnlineSource:
 
     def __init__(self, spec: SynthSpec, split: str) -> None:
         from deocc_bench.synth.online import OnlineSamples
-        from deocc_bench.synth.plan import open_sources
 
         self.samples = OnlineSamples(spec, split)
-        self._sources = open_sources(spec)
         self._unknown: dict[int, np.ndarray | None] = {}
 
     def __len__(self) -> int:
@@ -47,7 +45,7 @@ class OnlineSource:
         from deocc_bench.synth.crop import cut, window
 
         entry, size = self.samples.entries[index], self.samples.spec.size
-        source = self._sources[entry.source]
+        source = self.samples.sources[entry.source]
         # Of the kinds of humans, only those with labelled bags can say what they do not know.
         if not hasattr(source, "unknown") or size is None:
             return None

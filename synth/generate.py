@@ -23,7 +23,7 @@ from deocc_bench.synth.placement import Rejected, Request, solve
 from deocc_bench.synth.spec import SynthSpec
 from deocc_bench.synth.stance import RULES
 
-_ATTEMPTS = 4  # fresh draws of occluders before a sample is given up
+ATTEMPTS = 4  # fresh draws of occluders before a sample is given up
 _SPARES = 6  # occluders beyond those needed that an attempt may turn to
 _SHADOW = 0.6
 _CACHE_BYTES = 600_000_000
@@ -82,7 +82,7 @@ class Generator:
     def sample(
         self, human: PreparedHuman, split: str, variant: int, key: tuple[object, ...] | None = None
     ) -> Sample | Rejection:
-        """One sample, or why there is none.
+        """One sample, or why there is none after `ATTEMPTS` draws of occluders, each from randomness of its own.
 
         Args:
             split: its occluders come from the pool of this split.
@@ -94,7 +94,7 @@ class Generator:
         sample_id = f"{human.id}-v{variant}" if key[0] == "variant" else f"{human.id}-{'-'.join(map(str, key))}"
         wanted, target = spec.request(human.id, variant)
         reason = "no occluder"
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             random = rng(spec.seed, "sample", human.id, *key, attempt)
             scene = augment.photo(self._scene(human, random), spec.augment, random)
             count = int(random.integers(spec.per_sample[0], spec.per_sample[1] + 1))

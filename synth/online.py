@@ -9,12 +9,14 @@ from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.seeding import hash64
 from deocc_bench.core.types import Sample
 from deocc_bench.synth.cache import ByteCache
-from deocc_bench.synth.generate import Generator, PreparedHuman, Rejection
+from deocc_bench.synth.generate import ATTEMPTS, Generator, PreparedHuman, Rejection
 from deocc_bench.synth.plan import HumanEntry, make_plan
 from deocc_bench.synth.spec import SynthSpec
 
 # A crop of 256 x 256 takes 0.3 MB: room for a few thousand humans before the least used are decoded again.
 CACHE_BYTES = 1_500_000_000
+# A dataset may lack a sample, training may not: so many times what a dataset's sample gets.
+_ROUNDS = 8
 
 
 class OnlineSamples:
@@ -22,6 +24,8 @@ class OnlineSamples:
 
     Sample (epoch, index) depends on the spec, the human and the epoch alone, not on workers, order or restarts. Call
     `set_epoch` before each epoch, as with a distributed sampler. Torch itself is not needed here.
+
+    `entries` are its humans, `sources` what they are loaded from.
 
     Args:
         spec: as for `synth`; its `variants` spread the occlusion ratios: epoch e takes variant e mod variants.
@@ -36,7 +40,7 @@ class OnlineSamples:
     def __init__(self, spec: SynthSpec, split: str = "train", workers: int = 1, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.split, self.epoch = spec, split, 0
         plan = make_plan(spec, workers)
-        self._sources, self._pools = plan.sources, plan.pools
+        self.sources, self._pools = plan.sources, plan.pools
         self.entries: tuple[HumanEntry, ...] = tuple(e for e in plan.accepted if e.split == split)
         if not self.entries:
             counts = {name: sum(e.split == name for e in plan.accepted) for name in spec.splits}
@@ -63,7 +67,7 @@ class OnlineSamples:
     def __getitem__(self, index: int) -> Sample:
         """The sample of human `index` in this epoch.
 
-        A request that can't be met is drawn again under a new key, at most eight times: training needs a sample.
+        The bound on its draws of occluders is `_ROUNDS` times `ATTEMPTS`; most samples need one.
 
         Raises:
             DeoccError: no occluder can be placed on this human at all.
@@ -72,12 +76,13 @@ class OnlineSamples:
             raise IndexError(index)
         entry = self.entries[index]
         human = self._prepared(entry)
-        for attempt in range(8):
-            made = self.generator.sample(human, self.split, self.epoch, key=("epoch", self.epoch, attempt))
+        for round_ in range(_ROUNDS):
+            made = self.generator.sample(human, self.split, self.epoch, key=("epoch", self.epoch, round_))
             if isinstance(made, Sample):
                 return made
         assert isinstance(made, Rejection)
-        raise DeoccError(f"{entry.id}: no sample in eight tries ({made.reason}); loosen the ratio or hide less")
+        tries = _ROUNDS * ATTEMPTS
+        raise DeoccError(f"{entry.id}: no sample in {tries} tries ({made.reason}); loosen the ratio or hide less")
 
     def order(self, epoch: int) -> list[int]:
         """A shuffled order of the indices for an epoch: by hash, so that it is the same in every process."""
@@ -95,7 +100,7 @@ class OnlineSamples:
         return self._generator
 
     def _prepared(self, entry: HumanEntry) -> PreparedHuman:
-        return self._cache.get(entry.id, lambda: self.generator.prepare(self._sources[entry.source].load(entry.id)))
+        return self._cache.get(entry.id, lambda: self.generator.prepare(self.sources[entry.source].load(entry.id)))
 
     def _empty_cache(self) -> ByteCache[PreparedHuman]:
         return ByteCache(self._cache_bytes, lambda human: human.nbytes)

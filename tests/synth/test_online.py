@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -9,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.types import Sample
 from deocc_bench.synth.online import OnlineSamples
-from deocc_bench.synth.spec import SynthSpec
+from deocc_bench.synth.spec import RatioBin, SynthSpec
 
 SPEC = SynthSpec(("mannequin:10",), ("shapes:20",), size=96, holdout=5)
 
@@ -82,6 +83,13 @@ def test_geometric_augmentation_changes_the_frame() -> None:
 def test_empty_split_is_told() -> None:
     with pytest.raises(InputError, match="no human falls into it"):
         OnlineSamples(SPEC, "val")
+
+
+def test_a_request_that_cannot_be_met_ends() -> None:
+    # Torso and trousers are far more than a tenth of a person.
+    spec = dataclasses.replace(SPEC, hide=("torso", "hips"), ratios=(RatioBin(0.05, 0.06),))
+    with pytest.raises(DeoccError, match=r"mannequin-\S+: no sample in 32 tries .*loosen the ratio"):
+        OnlineSamples(spec, "train")[0]
 
 
 def test_torch_loader_takes_it_and_gives_the_same(samples: OnlineSamples) -> None:
