@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from deocc_bench.leaderboard.table import Table, build_table, check_columns
 from deocc_bench.leaderboard.verify import check_dataset, check_predictions, check_table, find_dataset
 
 FIGURES_FOLDER = "figures"
-DEFAULT_SAMPLES = ("worst", "median", "best")
+DEFAULT_SAMPLES = figures.ENDS
 _GRID_METHODS = 8
 
 
@@ -92,6 +92,8 @@ def make(
     """
     lookup = lookup or load_definitions()
     if request.verify:
+        if not request.datasets:
+            raise UsageError("--verify scores predictions against their dataset; name it with --data DIR")
         rescore = rescore or load_rescore()
     tables, others = build_tables(request, lookup, rescore, say)
     out = request.out
@@ -109,7 +111,8 @@ def make(
         values = sample_values(table, lookup)
         share = request.embed_bytes // len(tables)
         pictures = collect_pictures(table, values, request.datasets, share, out if request.link else None)
-        sections.append(Section(table, values, pictures))
+        content = sample_values(table, lookup, of_content=True) if table.group.task == "joint" else None
+        sections.append(Section(table, values, pictures, content))
     write_report(out / "leaderboard.html", sections, others, request.title)
     written.append(out / "leaderboard.html")
     if request.figures:
@@ -159,6 +162,7 @@ def draw_figures(request: Request, lookup: Lookup | None = None) -> list[Path]:
 
 
 def _draw(request: Request, tables: list[Table], lookup: Lookup, folder: Path) -> list[Path]:
+    _check_wanted(request, tables, lookup)
     written = []
     for table in tables:
         columns = request.columns or [c.id for c in table.columns]
@@ -167,6 +171,18 @@ def _draw(request: Request, tables: list[Table], lookup: Lookup, folder: Path) -
         written += figures.pareto(table, folder)
         written += _draw_grids(request, table, lookup, folder)
     return written
+
+
+def _check_wanted(request: Request, tables: Sequence[Table], lookup: Lookup) -> None:
+    """Refuse methods and samples that no table has, before anything is drawn."""
+    names = dict.fromkeys(row.name for t in tables for row in t.rows if row.run.predictions is not None)
+    for name in request.methods:
+        if name not in names:
+            raise UsageError(unknown("method with predictions", name, names))
+    found = [v for t in tables if (v := sample_values(t, lookup)) is not None]
+    for name in request.samples:
+        if found and not any(figures.choose_samples(v, (name,)) for v in found):
+            raise UsageError(unknown("sample", name, [*figures.ENDS, *found[0].ids[:5]]))
 
 
 def _draw_grids(request: Request, table: Table, lookup: Lookup, folder: Path) -> list[Path]:
@@ -178,13 +194,11 @@ def _draw_grids(request: Request, table: Table, lookup: Lookup, folder: Path) ->
     rows = with_answers[:_GRID_METHODS]
     if request.methods:
         names = {table.rows[k].name: k for k in with_answers}
-        missing = [m for m in request.methods if m not in names]
-        if missing:
-            raise UsageError(unknown("method with predictions", missing[0], names))
-        rows = [names[m] for m in request.methods]
-    if not rows:
-        return []
+        rows = [names[m] for m in request.methods if m in names]
     chosen = figures.choose_samples(values, request.samples)
+    if not rows or not chosen:
+        return []
     split = str(table.group.dataset["split"])
     pictures = [load_pictures(dataset.record(split, values.ids[i]), [table.rows[k].run for k in rows]) for i in chosen]
-    return figures.grid(table, values, chosen, rows, pictures, folder)
+    kinds = {what: sample_values(table, lookup, of_content=what == "content") for what in ("mask", "content")}
+    return figures.grid(table, kinds, rows, pictures, folder)

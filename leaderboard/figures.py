@@ -6,16 +6,16 @@ Needs matplotlib (the extra `figures`).
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deocc_bench.core.errors import DeoccError, UsageError
+from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.files import atomic_write
-from deocc_bench.core.registry import unknown
 from deocc_bench.leaderboard.pictures import SamplePictures, paint_layer
 from deocc_bench.leaderboard.samples import SampleValues
 from deocc_bench.leaderboard.speed import LATENCY, RUN_TIME
@@ -23,6 +23,8 @@ from deocc_bench.leaderboard.table import Table
 from deocc_bench.leaderboard.text import fixed, shown
 
 CURVES = 8
+# What a sample may be asked for by, beside its id.
+ENDS = ("worst", "median", "best")
 _COLOURS = ("#1f5fa8", "#c25e00", "#16805d", "#a3337a", "#6b5b12", "#5b4fc4", "#0e7c91", "#8a3b2a")
 _MARKERS, _DASHES = "osD^vXP*", ("-", "--", ":", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 _STYLE = {
@@ -41,6 +43,7 @@ _STYLE = {
     "text.parse_math": False,
 }
 _CELL = 1.15
+_TITLE = 19
 
 
 def available() -> bool:
@@ -153,8 +156,7 @@ def _has_right_neighbour(point: tuple[float, float], points: Sequence[tuple[floa
 
 def grid(
     table: Table,
-    values: SampleValues,
-    chosen: Sequence[int],
+    values: Mapping[str, SampleValues | None],
     rows: Sequence[int],
     pictures: Sequence[SamplePictures],
     folder: Path,
@@ -164,18 +166,19 @@ def grid(
     Masks where the task has them, then (a file of its own) recovered pictures.
 
     Args:
-        chosen: indices of the samples in `values`.
+        values: by kind of grid, `mask` and `content`; a grid without values has no numbers below its pictures.
         rows: indices of the methods in the table; the answers of `pictures` are in this order.
     """
     written: list[Path] = []
     names = [table.rows[k].name for k in rows]
-    score = [[float(values.values[k, i]) for k in rows] for i in chosen]
+    head = ["input", *names, "truth"]
     for what in ("mask", "content") if table.group.task == "joint" else (table.group.task,):
-        head = ["input", *names, "truth"]
+        own = values.get(what)
 
-        def draw(figure: Any, what: str = what, head: Sequence[str] = head) -> None:
+        def draw(figure: Any, what: str = what, own: SampleValues | None = own) -> None:
             axes = figure.subplots(len(pictures), len(head), squeeze=False)
-            for line, (p, scores) in enumerate(zip(pictures, score, strict=True)):
+            for line, p in enumerate(pictures):
+                scores = [] if own is None else [own.of(p.id, k) for k in rows]
                 for place, image in enumerate(_line(p, what)):
                     axis = axes[line][place]
                     axis.set_axis_off()
@@ -184,38 +187,33 @@ def grid(
                     else:
                         axis.imshow(image, interpolation="lanczos")
                     if line == 0:
-                        axis.set_title(shown(head[place], 18), fontsize=8)
-                    if 0 < place <= len(scores):
-                        text = fixed(scores[place - 1], values.column.decimals)
+                        axis.set_title(_two_lines(head[place]), fontsize=7, linespacing=1)
+                    if own is not None and 0 < place <= len(scores):
+                        text = fixed(scores[place - 1], own.column.decimals)
                         axis.text(0.5, -0.02, text, ha="center", va="top", transform=axis.transAxes, fontsize=7)
                 first = axes[line][0]
                 hidden = f"{p.ratio:.0%} hidden"
                 first.text(0.5, -0.02, hidden, ha="center", va="top", transform=first.transAxes, fontsize=7)
-            figure.supxlabel(f"below each answer: {_heading(values.column)}", fontsize=7, color="#555555")
+            if own is not None:
+                figure.supxlabel(f"below each answer: {_heading(own.column)}", fontsize=7, color="#555555")
 
-        size = (_CELL * len(head), _CELL * 1.12 * len(pictures) + 0.45)
+        size = (_CELL * len(head), _CELL * 1.12 * len(pictures) + 0.55)
         written += _save(draw, size, folder / f"grid-{what}-{table.group.slug}")
     return written
 
 
 def choose_samples(values: SampleValues, wanted: Sequence[str]) -> list[int]:
-    """Indices of the samples asked for: ids, or worst, median, best, each maybe with `:N`.
-
-    Raises:
-        UsageError: no such sample, or a count that is none.
-    """
+    """Indices of the samples asked for: ids, or worst, median, best, each maybe with `:N`. Unknown ids are left out."""
     order = values.defined() or list(range(len(values.ids)))
     chosen: list[int] = []
     for name in wanted:
         word, _, count = name.partition(":")
-        if word in ("worst", "median", "best") and (not count or count.isdigit()):
+        if word in ENDS and (not count or count.isdigit()):
             n = min(int(count or 1), len(order))
             start = {"worst": 0, "median": (len(order) - n) // 2, "best": len(order) - n}[word]
             chosen += order[start : start + n]
         elif name in values.ids:
             chosen.append(values.ids.index(name))
-        else:
-            raise UsageError(unknown("sample", name, ["worst", "median", "best", *values.ids[:5]]))
     return list(dict.fromkeys(chosen))
 
 
@@ -224,6 +222,11 @@ def _line(p: SamplePictures, what: str) -> list[np.ndarray | None]:
         answers = [None if a.layer is None else paint_layer(p.image, a.layer) for a in p.answers]
         return [p.image, *answers, paint_layer(p.image, p.truth)]
     return [p.image, *(a.image for a in p.answers), p.complete]
+
+
+def _two_lines(name: str) -> str:
+    """A name above a picture, on at most two lines that do not touch the neighbours'."""
+    return "\n".join(textwrap.wrap(shown(name, 2 * _TITLE), _TITLE)[:2])
 
 
 def _has_bins(table: Table, metric: str) -> bool:

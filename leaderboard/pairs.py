@@ -37,9 +37,10 @@ class Pairs:
     Args:
         difference: NaN where one of the two is not defined.
         low, high: the 95 % interval; NaN where there is none.
-        p: Holm-adjusted over all pairs; NaN on the diagonal and where not tested.
+        p: Holm-adjusted over all pairs that count; NaN on the diagonal and where not tested.
         clusters: source humans that were resampled.
         permutations: how many swaps p rests on; `exact`: those are all there are.
+        tested: how many pairs that count were tested.
     """
 
     difference: np.ndarray
@@ -49,6 +50,14 @@ class Pairs:
     clusters: int
     permutations: int
     exact: bool
+    tested: int = 0
+
+    def has_power(self, alpha: float) -> bool:
+        """Whether any pair could reach `alpha`: of all swaps at least two are as extreme as what was seen."""
+        if not self.tested:
+            return False
+        smallest = 2.0 ** (1 - self.clusters) if self.exact else 1 / (1 + self.permutations)
+        return smallest * self.tested <= alpha
 
 
 def compare_all(
@@ -56,6 +65,7 @@ def compare_all(
     groups: Sequence[np.ndarray],
     weights: Sequence[float] | None = None,
     seed: int = 0,
+    counted: Sequence[bool] | None = None,
 ) -> Pairs:
     """Compare every two methods.
 
@@ -63,6 +73,8 @@ def compare_all(
         terms: numerators and denominators (N_m, K) of each method.
         groups: cluster id of each of its rows; the set of clusters must be the same for all.
         weights: weight of a method's rows, 1 / draws for one that answers several times; None: 1.
+        counted: methods whose pairs Holm's correction counts; who is out of the competition must not make it harder to
+            tell the others apart. A pair with such a method is corrected over all pairs. None: all count.
 
     Raises:
         ValueError: the methods' clusters differ.
@@ -78,10 +90,10 @@ def compare_all(
         sums.append((cluster_sums(num, codes, clusters) * weight, cluster_sums(den, codes, clusters) * weight))
     num = np.stack([n for n, _ in sums])
     den = np.stack([d for _, d in sums])
-    return _compare(num, den, seed)
+    return _compare(num, den, seed, np.ones(len(num), bool) if counted is None else np.array(counted, bool))
 
 
-def _compare(num: np.ndarray, den: np.ndarray, seed: int) -> Pairs:
+def _compare(num: np.ndarray, den: np.ndarray, seed: int, counted: np.ndarray) -> Pairs:
     methods, clusters, _ = num.shape
     point = statistic(num.sum(axis=1), den.sum(axis=1))
     difference = point[:, None] - point[None, :]
@@ -91,6 +103,7 @@ def _compare(num: np.ndarray, den: np.ndarray, seed: int) -> Pairs:
     ) else (np.zeros(0, int), np.zeros(0, int))  # fmt: skip
     tested = ~np.isnan(difference[first, second]) if clusters > 1 else np.zeros(len(first), bool)
     first, second = first[tested], second[tested]
+    count = counted[first] & counted[second]
     exact = clusters <= EXACT_CLUSTERS
     total = 0
     if len(first):
@@ -106,8 +119,10 @@ def _compare(num: np.ndarray, den: np.ndarray, seed: int) -> Pairs:
         wanted = max(PERMUTATIONS, _PER_PAIR * len(first))
         hits, total = _hits(num, den, first, second, difference[first, second], exact, wanted, seed)
         raw = hits / total if exact else (1 + hits) / (1 + total)
-        p[first, second] = p[second, first] = holm(raw.tolist())
-    return Pairs(difference, low, high, p, clusters, total, exact)
+        adjusted = np.array(holm(raw.tolist()), dtype=np.float64)
+        adjusted[count] = np.array(holm(raw[count].tolist()), dtype=np.float64)
+        p[first, second] = p[second, first] = adjusted
+    return Pairs(difference, low, high, p, clusters, total, exact, int(np.count_nonzero(count)))
 
 
 def _intervals(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,11 @@ def embed_json(value: Any) -> str:
 
 
 def group_payload(
-    table: Table, number: int, values: SampleValues | None, pictures: Mapping[str, Any] | None
+    table: Table,
+    number: int,
+    values: SampleValues | None,
+    pictures: Mapping[str, Any] | None,
+    content: SampleValues | None = None,
 ) -> dict[str, Any]:
     """One table's data; rows and columns in the table's order."""
     return {
@@ -42,7 +46,7 @@ def group_payload(
         "rows": [_row(r, table) for r in table.rows],
         "breakdowns": _breakdowns(table),
         "pairs": {name: _pairs(p) for name, p in table.pairs.items()},
-        "samples": None if values is None else _samples(values),
+        "samples": None if values is None else _samples(values, content),
         "pictures": pictures or {},
     }
 
@@ -144,8 +148,12 @@ def _pairs(pairs: Any) -> dict[str, Any]:
     }
 
 
-def _samples(values: SampleValues) -> dict[str, Any]:
+def _samples(values: SampleValues, content: SampleValues | None) -> dict[str, Any]:
+    of_content = None
+    if content is not None and content.ids == values.ids:
+        of_content = {"metric": _column(content.column), "values": [_list(row) for row in content.values]}
     return {
+        "content": of_content,
         "metric": {**_column(values.column)},
         "ids": [shown(i, 80) for i in values.ids],
         "values": [_list(row) for row in values.values],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -34,11 +35,12 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class Section:
-    """One table with what the report shows below it."""
+    """One table with what the report shows below it. `content`: values below recovered pictures of joint runs."""
 
     table: Table
     values: SampleValues | None
     pictures: Mapping[str, Any]
+    content: SampleValues | None = None
 
 
 def write_report(
@@ -51,7 +53,7 @@ def write_report(
 def render(sections: Sequence[Section], claims: Sequence[Claim] = (), title: str = "Leaderboard") -> str:
     """The report's HTML."""
     style, script, page = (_asset(n) for n in ("report.css", "report.js", "report.html"))
-    data = embed_json([group_payload(s.table, k, s.values, s.pictures) for k, s in enumerate(sections)])
+    data = embed_json([group_payload(s.table, k, s.values, s.pictures, s.content) for k, s in enumerate(sections)])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     runs = sum(len(s.table.rows) for s in sections)
     flagged = [row for s in sections for row in s.table.rows if row.flagged]
@@ -215,7 +217,7 @@ def _row(table: Table, row: Row, k: int, i: int) -> str:
     out = "" if row.ranked or row.flagged else '<span class="flag calm">not ranked</span> '
     rank = DASH if row.rank is None else str(row.rank)
     kind = "flagged" if row.flagged else "" if row.ranked else "unranked"
-    name = escape(shown(row.name, 40))
+    name = _breakable(escape(shown(row.name, 40)))
     full = escape(clean(row.name))
     return (
         f'<tr data-row="{i}" class="{kind}" data-name="{full.lower()}">'
@@ -224,6 +226,11 @@ def _row(table: Table, row: Row, k: int, i: int) -> str:
         + "".join(_cell(row.cells[c.id], c, k) for c in table.columns)
         + "</tr>"
     )
+
+
+def _breakable(name: str) -> str:
+    """An escaped name that may go on on the next line behind the signs that methods' names are put together with."""
+    return re.sub(r"([:+/_])(?=\w)", r"\1<wbr>", name)
 
 
 def _cell(cell: Cell, c: Column, k: int) -> str:

@@ -30,6 +30,13 @@ class SampleValues:
     ratio: np.ndarray
     occluders: tuple[str, ...]
 
+    def of(self, sample: str, row: int) -> float:
+        """The value of the table's row `row` on a sample; NaN where it is not known."""
+        try:
+            return float(self.values[row, self.ids.index(sample)])
+        except ValueError:
+            return np.nan
+
     @property
     def mean(self) -> np.ndarray:
         """(samples,): mean over the runs that define it; NaN where none does."""
@@ -48,9 +55,14 @@ class SampleValues:
         return [i for i in self.worst_first() if not np.isnan(mean[i])]
 
 
-def sample_values(table: Table, lookup: Lookup | None) -> SampleValues | None:
-    """Values of the sort column, or of the first shown one that has values per sample; None where none has."""
-    for column in sorted(table.columns, key=lambda c: c.id != table.sort):
+def sample_values(table: Table, lookup: Lookup | None, of_content: bool | None = None) -> SampleValues | None:
+    """Values of the sort column, or of the first shown one that has values per sample; None where none has.
+
+    Args:
+        of_content: True: only of columns that measure recovered pictures; False: of the others; None: of any.
+    """
+    columns = [c for c in table.columns if of_content is None or c.of_content == of_content]
+    for column in sorted(columns, key=lambda c: c.id != table.sort):
         per_run = [_of_run(row.run, column, lookup) for row in table.rows]
         known = [r for r in per_run if r]
         if not known:

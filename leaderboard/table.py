@@ -32,6 +32,14 @@ DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "joint": ("amodal_iou_mean", "invisible_iou_mean", "l1_human", "psnr_human", "ssim_human", "fid", "kid"),
 }
 DEFAULT_SPEED = (LATENCY, "latency_ratio", RUN_TIME)
+# Metrics of recovered pictures; all others of a joint run are of its masks.
+_OF_CONTENT = ("l1", "psnr", "ssim", "lpips", "fid", "kid", "fd", "kd", "preservation", "garment")
+# How words of metric ids are written.
+_SPELLING = {
+    **{w: w.upper() for w in ("l1", "psnr", "ssim", "lpips", "fid", "kid", "fd", "kd")},
+    "iou": "IoU",
+    "miou": "mIoU",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ class Column:
     def arrow(self) -> str:
         """Which way is better."""
         return UP if self.higher_is_better else DOWN
+
+    @property
+    def of_content(self) -> bool:
+        """Whether it measures recovered pictures, and not masks or speed."""
+        return not self.speed and self.id.partition("[")[0].partition("_")[0] in _OF_CONTENT
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,13 @@ def check_columns(groups: Sequence[Group], names: Sequence[str]) -> None:
             raise UsageError(unknown("column", name, [clean(k) for k in known if "[" not in k]))
 
 
+def heading(name: str) -> str:
+    """A metric's id in words: `amodal_iou_mean` is `amodal IoU mean`; what stands in brackets is left as it is."""
+    words, bracket, rest = clean(name).partition("[")
+    spelt = " ".join(_SPELLING.get(w, w) for w in words.split("_"))
+    return (spelt.removesuffix("delta e") + "delta E" if spelt.endswith("delta e") else spelt) + bracket + rest
+
+
 def _every_column(group: Group, speed: Speed, lookup: Lookup | None) -> tuple[Column, ...]:
     found: dict[str, Column] = {}
     for run in group.runs:
@@ -168,7 +188,7 @@ def _every_column(group: Group, speed: Speed, lookup: Lookup | None) -> tuple[Co
             values = [_finite(r.record.value(name)) for r in group.runs]
             found[name] = Column(
                 id=name,
-                heading=clean(name).replace("_", " "),
+                heading=heading(name),
                 unit=clean(metric["unit"]),
                 higher_is_better=bool(metric["higher_is_better"]),
                 definition=clean(metric["definition"]),
@@ -227,7 +247,7 @@ def _pairs(runs: Sequence[Run], column: Column, lookup: Lookup | None) -> Pairs 
         terms.append(found)
         groups.append(run.samples["group"].to_numpy(dtype=str))
     try:
-        return compare_all(terms, groups, [1 / r.draws for r in runs])
+        return compare_all(terms, groups, [1 / r.draws for r in runs], counted=[_competes(r) for r in runs])
     except ValueError:
         return None
 
@@ -236,9 +256,10 @@ def _places(runs: Sequence[Run], column: Column, pairs: Pairs | None, speed: Spe
     """Label -> (rank, place): place 1 for all of the best rank, 2 for the next rank that is taken."""
     values = {r.label: _value(r, column, speed) for r in runs if _competes(r)}
     known = {name: v for name, v in values.items() if v is not None}
+    up = column.higher_is_better
+    by_value = {n: 1 + sum(w != v and (w > v) == up for w in known.values()) for n, v in known.items()}
     if pairs is None:
-        up = column.higher_is_better
-        ranks = {n: 1 + sum(w != v and (w > v) == up for w in known.values()) for n, v in known.items()}
+        ranks = by_value
     else:
         index = {r.label: i for i, r in enumerate(runs)}
         names = list(known)
@@ -249,8 +270,10 @@ def _places(runs: Sequence[Run], column: Column, pairs: Pairs | None, speed: Spe
             for q in [float(pairs.p[index[a], index[b]])]
         }
         ranks = {n: r.rank for n, r in rank_with_ties(values, p, column.higher_is_better, ALPHA).items()}
-    taken = sorted(set(ranks.values()))
-    return {name: (rank, taken.index(rank) + 1) for name, rank in ranks.items()}
+    # Where no test could tell anybody apart, all share rank 1, and bold on every number would say nothing.
+    shown = ranks if pairs is None or pairs.has_power(ALPHA) else by_value
+    taken = sorted(set(shown.values()))
+    return {name: (rank, taken.index(shown[name]) + 1) for name, rank in ranks.items()}
 
 
 def _cell(
@@ -280,6 +303,8 @@ def _run_notes(run: Run, group: Group) -> list[str]:
     notes = [f"NOT TO BE TRUSTED: {clean(text)}" for text in run.findings]
     if run.oracle:
         notes.append(f"out of the competition: {run.oracle}")
+    if run.verified is not None and run.verified.startswith("not verified"):
+        notes.append(run.verified)
     weights = run.record.method.get("weights")
     stages = weights if isinstance(weights, Mapping) else {"all": weights}
     untrained = [clean(stage) for stage, text in stages.items() if str(text).startswith("none:")]
@@ -298,17 +323,24 @@ def _remarks(group: Group, pairs: Mapping[str, Pairs], speed: Speed, rows: Seque
         how = "all swaps" if some.exact else f"{some.permutations} swaps"
         remarks.append(
             f"Rank is 1 + the number of methods that are significantly better (paired permutation test on "
-            f"{some.clusters} source humans, {how}, Holm, {ALPHA:.0%}); methods that can't be told apart share it. "
-            "Bold: rank 1; underlined: the next."
+            f"{some.clusters} source humans, {how}, Holm, {ALPHA:.0%}); methods that can't be told apart share it."
         )
-        if some.exact and 2.0 ** (1 - some.clusters) > ALPHA:
-            remarks.append("With so few source humans no difference can reach significance.")
+        if some.has_power(ALPHA) or (some.clusters > 1 and not some.tested):
+            remarks.append("Bold: rank 1; underlined: the next.")
+        else:
+            remarks.append(
+                "With so few source humans no difference can reach significance, so all share a rank. "
+                "Bold: best value; underlined: second."
+            )
     else:
         remarks.append("Ranks go by value alone: no test was possible. Bold: best; underlined: second.")
     remarks.append("With each value: its 95 % bootstrap interval over source humans.")
     untested = [c for c in ("fid", "kid") if any(r.cells.get(c) and r.cells[c].value is not None for r in rows)]
     if untested:
         remarks.append(f"{' and '.join(untested)} have no value per sample: they are ranked by value.")
+    if any(r.run.verified for r in rows):
+        good = sum((r.run.verified or "").startswith("verified") for r in rows)
+        remarks.append(f"Verified: the predictions of {good} of {len(rows)} runs, scored anew, give the same numbers.")
     machines = {str(r.run.record.environment.get("cpu")) for r in rows}
     if any(RUN_TIME in r.cells and r.cells[RUN_TIME].value for r in rows) and len(machines) > 1:
         remarks.append("Run times come from different machines and can't be compared.")

@@ -260,7 +260,7 @@
         const data = group.pairs[select.value], column = byId.get(select.value);
         const value = (key, i, j) => { const v = data[key][at(Math.min(i, j), Math.max(i, j))]; return v === null || i < j ? v : -v; };
         const known = data.d.filter((v) => v !== null).map(Math.abs), top = Math.max(...known, 1e-12);
-        panel.querySelector(".explain").textContent = `Row minus column. ▲ the row is better, ▼ it is worse, at p ≤ 0.05 (paired permutation test over ${data.clusters} source humans, Holm-corrected over all pairs); no sign: can't be told apart. Choose a cell for its interval.`;
+        panel.querySelector(".explain").textContent = `Row minus column. ▲ the row is better, ▼ it is worse, at p ≤ 0.05 (paired permutation test over ${data.clusters} source humans, Holm-corrected over all pairs of ranked methods); no sign: can't be told apart. Choose a cell for its interval.`;
         fill(matrix, el("thead", {}, el("tr", {}, el("td", {}), ...group.rows.map((r) => el("th", { scope: "col", title: r.full }, el("span", {}, r.name))))),
           el("tbody", {}, ...group.rows.map((r, i) => el("tr", {}, el("th", { scope: "row", title: r.full }, r.name), ...group.rows.map((c, j) => {
             if (i === j) return el("td", { class: "self", "aria-label": "the same" });
@@ -311,7 +311,7 @@
         return [...data.ids.keys()].filter((i) => words.every((w) => `${data.ids[i]} ${data.occluders[i]}`.toLowerCase().includes(w))).map((i) => [i, key(i)])
           .sort((a, b) => (a[1] === null) - (b[1] === null) || a[1] - b[1] || a[0] - b[0]).map((p) => p[0]);
       };
-      const score = (k, i) => fixed(data.values[k][i], data.metric.decimals);
+      const score = (k, i, of = data) => fixed(of.values[k][i], of.metric.decimals);
       const photo = (src, alt, cls, size) => el("img", { src, alt, class: cls, loading: "lazy", decoding: "async", width: size[0], height: size[1] });
       const shot = (caption, value, ...layers) => el("figure", {}, el("div", { class: "shot" }, ...layers), el("figcaption", {}, el("span", { class: "who", title: caption }, caption), value === null ? null : el("span", { class: "score" }, value)));
       const card = (i) => {
@@ -330,9 +330,11 @@
         if (group.task !== "content") strip.append(shot("true mask", null, photo(sources.input, "", "under", size), photo(sources.truth, `True mask of ${data.ids[i]}`, "layer", size)));
         ks.forEach((k) => {
           const name = group.rows[k].name, mask = sources[`m${k}`], image = sources[`i${k}`];
-          const said = `${name} on ${data.ids[i]}, ${data.metric.heading} ${score(k, i)}`;
-          if (image) strip.append(shot(name, score(k, i), photo(sources.input, "", "", size), photo(image, `Recovered by ${said}`, "answer", size)));
-          if (mask) strip.append(shot(image ? `${name}, mask` : name, image ? null : score(k, i), photo(sources.input, "", "under", size), photo(mask, `Mask of ${said}`, "layer", size)));
+          const said = (of) => `${name} on ${data.ids[i]}, ${of.metric.heading} ${score(k, i, of)}`;
+          // A joint run has two pictures, each with the number that is about it.
+          const own = data.content || data;
+          if (mask) strip.append(shot(name, score(k, i), photo(sources.input, "", "under", size), photo(mask, `Mask of ${said(data)}`, "layer", size)));
+          if (image) strip.append(shot(name, score(k, i, own), photo(sources.input, "", "", size), photo(image, `Recovered by ${said(own)}`, "answer", size)));
           if (!mask && !image) strip.append(shot(name, score(k, i), el("p", { class: "quiet" }, "no picture kept")));
         });
         node.append(el("label", { class: "reveal" }, el("span", {}, "input"), slider, el("span", {}, "answer")), strip);
@@ -344,7 +346,7 @@
         const first = anyPictures ? [...found.filter(pictured), ...found.filter((i) => !pictured(i))] : found;
         fill(cards, ...first.slice(0, limit).map(card));
         more.hidden = found.length <= limit;
-        count.textContent = `${Math.min(limit, found.length)} of ${found.length} samples, by ${heading(data.metric)}${anyPictures && Object.keys(group.pictures).length < n ? `; ${Object.keys(group.pictures).length} have pictures and come first` : ""}`;
+        count.textContent = `${Math.min(limit, found.length)} of ${found.length} samples, by ${heading(data.metric)}${data.content && anyPictures ? `; below recovered pictures ${heading(data.content.metric)}` : ""}${anyPictures && Object.keys(group.pictures).length < n ? `; ${Object.keys(group.pictures).length} have pictures and come first` : ""}`;
       };
       const restart = () => { limit = FIRST_SAMPLES; draw(); };
       [order, by].forEach((s) => s.addEventListener("change", restart));

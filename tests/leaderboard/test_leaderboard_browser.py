@@ -117,6 +117,12 @@ def test_fits_and_follows_the_colour_scheme(browser: Any, page: Path, width: int
         """
     )
     assert contrast >= 4.5
+    # At half a pixel the sticky cells, painted apart, cover the lines between rows.
+    tops = browser.execute_script(
+        "return [...document.querySelectorAll('.board tr')].map(r => r.offsetTop % 1 || "
+        "r.getBoundingClientRect().height % 1)"
+    )
+    assert set(tops) == {0}
     assert errors(browser) == []
 
 

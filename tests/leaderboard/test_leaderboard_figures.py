@@ -55,8 +55,25 @@ def test_worst_median_best(values: Any) -> None:
     assert mean[best] == mean.max()
     assert abs(np.sort(mean).tolist().index(mean[median]) - 30) <= 1
     assert len(figures.choose_samples(values, ("worst:3", "h0001-v0"))) == 4
-    with pytest.raises(UsageError, match="unknown sample 'h9999'"):
-        figures.choose_samples(values, ("h9999",))
+    assert figures.choose_samples(values, ("h9999", "h0001-v0")) == [2]
+
+
+def test_what_no_table_has_is_refused_before_anything_is_drawn(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+    run = make_run("a")
+    (run / "predictions").mkdir()
+    runs = (run, make_run("b", 0.1, task="joint"))
+    for wrong, says in (({"samples": ("h9999",)}, "unknown sample 'h9999'"), ({"methods": ("b",)}, "predictions 'b'")):
+        with pytest.raises(UsageError, match=says):
+            draw_figures(Request(runs, tmp_path / "figures", **wrong), lookup)  # type: ignore[arg-type]
+    assert not (tmp_path / "figures").exists()
+    assert draw_figures(Request(runs, tmp_path / "figures", methods=("a",), samples=("worst",)), lookup)
+
+
+def test_long_names_above_pictures_take_two_lines() -> None:
+    lines = figures._two_lines("chain:nearest-template+mean-colour and more than that").split("\n")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 19
+    assert figures._two_lines("telea") == "telea"
 
 
 def test_undefined_samples_are_neither_worst_nor_best(make_run: Any, lookup: Any, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from deocc_bench.core.errors import UsageError
 from deocc_bench.leaderboard import latex, markdown
 from deocc_bench.leaderboard.build import Request, make
+from deocc_bench.leaderboard.table import heading
 from deocc_bench.leaderboard.text import decimals, fixed, shown
 
 HOSTILE = (
@@ -183,8 +184,8 @@ def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, lookup: An
     assert rows[2][2].startswith("<u>")
     assert rows[3][1].startswith("seer<sup>")
     assert not rows[3][2].startswith("**")
-    assert "amodal iou mean ↑" in md
-    assert "mask l1 ↓" in md
+    assert "amodal IoU mean ↑" in md
+    assert "mask L1 ↓" in md
     assert "–<sup>" in rows[0][4]
     assert "no network here" in md
     assert "the run does not report it" in md
@@ -247,3 +248,42 @@ def test_without_samples_ranks_go_by_value(make_run: Any, lookup: Any, tmp_path:
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "by value alone" in text
     assert text.index("| 1 | b") < text.index("| 2 | a")
+
+
+def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+    # Six humans and three pairs: no p can pass 0.05, all share rank 1.
+    runs = tuple(make_run(n, q, n=12, seed=k) for k, (n, q) in enumerate((("low", 0.0), ("mid", 0.1), ("top", 0.2))))
+    make(Request(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
+    text = (tmp_path / "out/leaderboard.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| 1 |")]
+    assert [r[1] for r in rows] == ["top", "mid", "low"]
+    assert [r[2][:2] for r in rows] == ["**", "<u", "0."]
+    assert "Bold: best value" in text
+
+
+def test_an_oracle_takes_no_rank_from_others(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+    # One pair of six humans can pass; three pairs could not.
+    runs = (
+        make_run("a", 0.2, n=12),
+        make_run("b", n=12, seed=1),
+        make_run("o", 0.4, n=12, method={"truth_given": ["x"]}),
+    )
+    make(Request(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
+    text = (tmp_path / "out/leaderboard.md").read_text()
+    assert "| 1 | a |" in text
+    assert "| 2 | b |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("amodal_iou_mean", "amodal IoU mean"),
+        ("l1_invisible", "L1 invisible"),
+        ("parsing_miou", "parsing mIoU"),
+        ("garment_delta_e", "garment delta E"),
+        ("fd[my_net@0a1b]", "FD[my_net@0a1b]"),
+        ("part_recall[left-arm]", "part recall[left-arm]"),
+    ],
+)
+def test_headings(name: str, words: str) -> None:
+    assert heading(name) == words

@@ -74,3 +74,24 @@ def test_many_pairs_can_still_be_told_apart() -> None:
     found = compare_all([(base + m, ones) for m in range(25)], [groups] * 25)
     assert found.permutations >= 300 * 40
     assert np.nanmax(found.p) <= 0.05
+
+
+def test_who_does_not_compete_makes_it_no_harder_for_the_others() -> None:
+    terms, groups = made_up(4, 9, 1, False)
+    pairs = [(n, d) for n, d in terms]
+    alone = compare_all(pairs[:3], [groups] * 3)
+    beside = compare_all(pairs, [groups] * 4, counted=[True, True, True, False])
+    assert np.array_equal(beside.p[:3, :3], alone.p, equal_nan=True)
+    every = compare_all(pairs, [groups] * 4)
+    assert np.array_equal(beside.p[3], every.p[3], equal_nan=True)
+    assert (alone.tested, beside.tested, every.tested) == (3, 3, 6)
+
+
+@pytest.mark.parametrize(("clusters", "methods", "power"), [(6, 2, True), (6, 3, False), (8, 3, True), (20, 25, True)])
+def test_power(clusters: int, methods: int, power: bool) -> None:
+    # Six humans: the smallest p is 2 / 2^6 = 0.031, and Holm multiplies it by the number of pairs.
+    terms, groups = made_up(methods, clusters, 1, False)
+    far = [(n + 10 * k, d) for k, (n, d) in enumerate(terms)]
+    found = compare_all(far, [groups] * methods)
+    assert found.has_power(0.05) == power
+    assert (np.nanmin(found.p) <= 0.05) == power

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.results import read_result, record_digest, write_result
 from deocc_bench.leaderboard.build import Request, make
@@ -25,6 +25,9 @@ class Dataset:
 
     def __init__(self, fingerprint: str = "f" * 64, name: str = "people") -> None:
         self.fingerprint, self.name = fingerprint, name
+
+    def records(self, split: str) -> list[Any]:
+        return []
 
 
 def test_two_fingerprints_two_tables_and_so_for_split_task_and_definition(metric: Any, make_run: Any) -> None:
@@ -122,6 +125,25 @@ def test_verify_says_what_it_could_not_do(make_run: Any) -> None:
         raise AssertionError
 
     assert "its dataset was not given" in (check_predictions(run, [], never).verified or "")
+
+
+def test_verify_without_a_dataset_is_refused_and_what_was_not_verified_is_said(
+    make_run: Any, lookup: Any, tmp_path: Path
+) -> None:
+    kept, bare = make_run("kept"), make_run("bare")
+    (kept / "predictions").mkdir()
+    with pytest.raises(UsageError, match="--data"):
+        make(Request((kept,), tmp_path / "out", verify=True, figures=False), lookup=lookup)
+    assert not (tmp_path / "out").exists()
+
+    def rescore(folder: Path, data: Any) -> Rescored:
+        return Rescored(read_result(folder / "result.json").metrics, "p" * 64)
+
+    request = Request((kept, bare), tmp_path / "out", datasets=(Dataset(),), verify=True, figures=False)  # type: ignore[arg-type]
+    made = make(request, lookup=lookup, rescore=rescore)
+    assert "the predictions of 1 of 2 runs, scored anew, give the same numbers" in made.text
+    assert "not verified: the run holds no predictions" in made.text
+    assert not made.findings
 
 
 def test_failed_rescoring_is_a_finding(make_run: Any) -> None:
