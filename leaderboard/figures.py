@@ -6,7 +6,7 @@ Needs matplotlib (the extra `figures`).
 from __future__ import annotations
 
 import io
-import textwrap
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -226,7 +226,12 @@ def _line(p: SamplePictures, what: str) -> list[np.ndarray | None]:
 
 def _two_lines(name: str) -> str:
     """A name above a picture, on at most two lines that do not touch the neighbours'."""
-    return "\n".join(textwrap.wrap(shown(name, 2 * _TITLE), _TITLE)[:2])
+    lines = [""]
+    for part in re.findall(r"[^-:+_/ ]*[-:+_/ ]|[^-:+_/ ]+", shown(name, 2 * _TITLE)):
+        if len(lines) == 1 and lines[0] and len(lines[0] + part.rstrip()) > _TITLE:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(shown(line, _TITLE) for line in lines)
 
 
 def _has_bins(table: Table, metric: str) -> bool:
