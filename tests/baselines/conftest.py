@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,6 +95,21 @@ def whole_batch(held_out: list[Sample]) -> Batch:
 @pytest.fixture(scope="session")
 def batch_of() -> Callable[[list[Sample]], Batch]:
     return make_batch
+
+
+@pytest.fixture(scope="session")
+def ready(figures: DatasetReader) -> Callable[[type], Any]:
+    """Makes a method of a class: fitted to split train if it learns, shown split test if it is told the truth."""
+
+    def make(factory: type) -> Any:
+        method = factory()
+        if "fit" in method.needs:
+            method.fit(figures, "train")
+        if "truth" in method.needs:
+            method.reveal(figures, "test")
+        return method
+
+    return make
 
 
 def make_batch(samples: list[Sample]) -> Batch:

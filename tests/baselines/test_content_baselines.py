@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,15 +26,6 @@ FILLS = (MeanColour, Telea, NavierStokes, Biharmonic, PatchMatch, NearestHuman)
 METHODS = (Copy, *FILLS, Oracle)
 
 
-def ready(factory: type, dataset: DatasetReader) -> Any:
-    method = factory()
-    if "fit" in method.needs:
-        method.fit(dataset, "train")
-    if "truth" in method.needs:
-        method.reveal(dataset, "test")
-    return method
-
-
 def hole_of(batch: Batch) -> np.ndarray:
     assert batch.amodal is not None
     assert batch.modal is not None
@@ -53,9 +45,9 @@ def complete(held_out: list) -> np.ndarray:
 
 
 @pytest.mark.parametrize("factory", METHODS)
-def test_only_the_hole_changes(factory: type, figures: DatasetReader, whole_batch: Batch) -> None:
+def test_only_the_hole_changes(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
     before = whole_batch.images.copy()
-    images = ready(factory, figures).recover(whole_batch).images
+    images = ready(factory).recover(whole_batch).images
     assert images.dtype == np.uint8
     assert images.shape == before.shape
     outside = ~hole_of(whole_batch)
@@ -65,8 +57,8 @@ def test_only_the_hole_changes(factory: type, figures: DatasetReader, whole_batc
 
 
 @pytest.mark.parametrize("factory", FILLS)
-def test_never_looks_at_occluder_or_background(factory: type, figures: DatasetReader, whole_batch: Batch) -> None:
-    method = ready(factory, figures)
+def test_never_looks_at_occluder_or_background(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
+    method = ready(factory)
     other = whole_batch.images.copy()
     other[~whole_batch.modal] = 255 - other[~whole_batch.modal]
     hole = hole_of(whole_batch)
@@ -76,15 +68,15 @@ def test_never_looks_at_occluder_or_background(factory: type, figures: DatasetRe
 
 
 @pytest.mark.parametrize("factory", METHODS)
-def test_batches_do_not_matter(factory: type, figures: DatasetReader, held_out: list, batch_of: Any) -> None:
-    together = ready(factory, figures).recover(batch_of(held_out)).images
-    method = ready(factory, figures)
+def test_batches_do_not_matter(factory: type, ready: Callable[[type], Any], held_out: list, batch_of: Any) -> None:
+    together = ready(factory).recover(batch_of(held_out)).images
+    method = ready(factory)
     alone = [method.recover(batch_of([s])).images[0] for s in reversed(held_out)]
     assert np.array_equal(together, np.stack(alone[::-1]))
 
 
-def test_floor_and_ceiling(figures: DatasetReader, whole_batch: Batch, complete: np.ndarray) -> None:
-    found = {f.name: error(ready(f, figures).recover(whole_batch).images, whole_batch, complete) for f in METHODS}
+def test_floor_and_ceiling(ready: Callable[[type], Any], whole_batch: Batch, complete: np.ndarray) -> None:
+    found = {f.name: error(ready(f).recover(whole_batch).images, whole_batch, complete) for f in METHODS}
     assert found["oracle"] == 0
     for factory in FILLS:
         assert found[factory.name] < 0.7 * found["copy"], found
@@ -134,21 +126,21 @@ def test_patch_match_continues_stripes() -> None:
 
 
 @pytest.mark.parametrize("factory", [MeanColour, Telea, NavierStokes, Biharmonic, PatchMatch, NearestHuman])
-def test_nobody_visible_and_nothing_hidden(factory: type, figures: DatasetReader, whole_batch: Batch) -> None:
-    method = ready(factory, figures)
+def test_nobody_visible_and_nothing_hidden(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
+    method = ready(factory)
     nobody = replace(whole_batch, modal=np.zeros_like(whole_batch.modal))
     assert method.recover(nobody).images.shape == whole_batch.images.shape
     nothing = replace(whole_batch, modal=whole_batch.amodal)
     assert np.array_equal(method.recover(nothing).images, whole_batch.images)
 
 
-def test_a_hole_of_the_whole_window(figures: DatasetReader) -> None:
+def test_a_hole_of_the_whole_window(ready: Callable[[type], Any]) -> None:
     amodal = np.ones((1, 40, 40), bool)
     modal = np.zeros((1, 40, 40), bool)
     modal[0, 0, 0] = True
     image = np.full((1, 40, 40, 3), 7, np.uint8)
     for factory in FILLS:
-        out = ready(factory, figures).recover(Batch(("a",), image, modal=modal, amodal=amodal)).images
+        out = ready(factory).recover(Batch(("a",), image, modal=modal, amodal=amodal)).images
         assert out.shape == image.shape
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,15 +26,6 @@ from deocc_bench.core.types import Batch
 METHODS = (Modal, Initial, ConvexHull, Dilate, MeanShape, NearestTemplate, Symmetry, Oracle)
 
 
-def ready(factory: type, dataset: DatasetReader) -> Any:
-    method = factory()
-    if "fit" in method.needs:
-        method.fit(dataset, "train")
-    if "truth" in method.needs:
-        method.reveal(dataset, "test")
-    return method
-
-
 def scores(amodal: np.ndarray, batch: Batch) -> tuple[float, float]:
     """(mean amodal IoU, mean invisible IoU), written out anew."""
     whole, hidden = [], []
@@ -45,8 +37,8 @@ def scores(amodal: np.ndarray, batch: Batch) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("factory", METHODS)
-def test_says_what_it_is_and_gives_masks(factory: type, figures: DatasetReader, whole_batch: Batch) -> None:
-    method = ready(factory, figures)
+def test_says_what_it_is_and_gives_masks(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
+    method = ready(factory)
     amodal = method.complete(whole_batch).amodal
     assert amodal.dtype == np.bool_
     assert amodal.shape == whole_batch.images.shape[:3]
@@ -55,15 +47,15 @@ def test_says_what_it_is_and_gives_masks(factory: type, figures: DatasetReader, 
 
 
 @pytest.mark.parametrize("factory", METHODS)
-def test_batches_do_not_matter(factory: type, figures: DatasetReader, held_out: list, batch_of: Any) -> None:
-    method, again = ready(factory, figures), ready(factory, figures)
+def test_batches_do_not_matter(factory: type, ready: Callable[[type], Any], held_out: list, batch_of: Any) -> None:
+    method, again = ready(factory), ready(factory)
     together = method.complete(batch_of(held_out)).amodal
     alone = [again.complete(batch_of([s])).amodal[0] for s in reversed(held_out)]
     assert np.array_equal(together, np.stack(alone[::-1]))
 
 
-def test_known_orders(figures: DatasetReader, whole_batch: Batch) -> None:
-    found = {f.name: scores(ready(f, figures).complete(whole_batch).amodal, whole_batch) for f in METHODS}
+def test_known_orders(ready: Callable[[type], Any], whole_batch: Batch) -> None:
+    found = {f.name: scores(ready(f).complete(whole_batch).amodal, whole_batch) for f in METHODS}
     assert found["modal"][1] == 0
     assert found["oracle"] == (1, 1)
     hidden = {name: value[1] for name, value in found.items()}
@@ -77,9 +69,9 @@ def test_known_orders(figures: DatasetReader, whole_batch: Batch) -> None:
 
 @pytest.mark.parametrize("factory", [ConvexHull, Dilate, MeanShape, NearestTemplate, Symmetry])
 def test_keeps_the_visible_part_and_survives_an_empty_mask(
-    factory: type, figures: DatasetReader, whole_batch: Batch
+    factory: type, ready: Callable[[type], Any], whole_batch: Batch
 ) -> None:
-    method = ready(factory, figures)
+    method = ready(factory)
     initial = whole_batch.initial.copy()
     initial[0] = False
     amodal = method.complete(replace(whole_batch, initial=initial)).amodal
@@ -88,11 +80,11 @@ def test_keeps_the_visible_part_and_survives_an_empty_mask(
 
 
 @pytest.mark.parametrize("factory", [MeanShape, NearestTemplate])
-def test_another_frame_size(factory: type, figures: DatasetReader) -> None:
+def test_another_frame_size(factory: type, ready: Callable[[type], Any]) -> None:
     mask = np.zeros((1, 150, 90), bool)
     mask[0, 40:120, 30:60] = True
     batch = Batch(("a",), np.zeros((1, 150, 90, 3), np.uint8), initial=mask)
-    assert ready(factory, figures).complete(batch).amodal.sum() >= mask.sum()
+    assert ready(factory).complete(batch).amodal.sum() >= mask.sum()
 
 
 def test_convex_hull_agrees_with_skimage(whole_batch: Batch) -> None:
