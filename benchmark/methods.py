@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import operator
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,9 +78,24 @@ class Method:
 
     @property
     def samples(self) -> int | None:
-        """Draws of a random method; None for one that gives the same answer every time."""
+        """Draws of a random method; None for one that gives the same answer every time.
+
+        Raises:
+            DeoccError: `samples` is no whole number of 1 or more.
+        """
         value = getattr(self.instance, "samples", None)
-        return None if value is None else int(value)
+        if value is None:
+            return None
+        try:
+            draws = operator.index(value)
+        except TypeError:
+            draws = 0
+        if draws < 1 or isinstance(value, bool):
+            raise DeoccError(
+                f"method {self.name!r}: samples is {value!r}; give the number of draws, 1 or more, or None if it is "
+                "not random"
+            )
+        return draws
 
     def describe(self) -> dict[str, Any]:
         """The `method` field of a result record."""
@@ -153,6 +169,8 @@ def load_method(
         raise DeoccError(f"method {spec!r} has neither complete(batch) nor recover(batch); give its class one of them")
     name = owner_name(instance) + (f":{preset}" if preset is not None else "")
     method = Method(spec, name, source, instance, {k: v for k, v in arguments.items() if k != "device"})
+    # Asked here, so that a wrong declaration is found before anything is run.
+    _ = method.samples
     if "gpu" in method.all_needs and not _has_gpu():
         raise DeoccError(f"method {name!r} needs a GPU, and there is none; run it on a machine with CUDA")
     return method
@@ -165,10 +183,12 @@ def check_serves(method: Method, task: str, dataset: DatasetReader, split: str, 
         initial_mask: "dataset", or a spec that makes the mask from the true one.
 
     Raises:
-        UsageError: the method lacks a function.
+        UsageError: the method lacks a function, or an initial mask is asked for in task `content`, which has none.
         DeoccError: the dataset lacks something; says what.
     """
     if initial_mask != "dataset":
+        if task == "content":
+            raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
         degrade.parse(initial_mask)
     for function in FUNCTIONS[task]:
         if not method.can(function):
@@ -332,6 +352,8 @@ def _arguments(spec: str, factory: Any, options: Mapping[str, Any], device: str)
     known = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in options:
         if name not in known and not free:
+            if name == "preset":
+                raise UsageError(f"method {spec!r} takes no preset; leave out ':{options[name]}'")
             takes = unknown("option", name, known) if known else f"unknown option {name!r}; it takes none"
             raise UsageError(f"method {spec!r}: {takes}")
     arguments = dict(options)

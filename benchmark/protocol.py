@@ -66,11 +66,13 @@ def _check(what: str, array: Any, dtype: type, shape: tuple[int, ...], batch: Ba
     if not isinstance(array, np.ndarray):
         hint = "; return `.cpu().numpy()`" if type(array).__name__ == "Tensor" else ""
         raise OutputError(f"{_who(batch)}: the {what} must be a numpy array, {want}, got {type(array).__name__}{hint}")
+    if array.ndim == 0:
+        raise OutputError(f"{_who(batch)}: the {what} must be {want}, got a single {array.dtype}")
     if np.issubdtype(array.dtype, np.floating) and len(array) == len(batch):
         for sample_id, part in zip(batch.ids, array, strict=True):
             if not np.isfinite(part).all():
                 raise OutputError(f"sample {sample_id!r}: the {what} holds NaN or infinity")
-    if len(array.shape) > 0 and len(array) != len(batch):
+    if len(array) != len(batch):
         raise OutputError(f"{_who(batch)}: {len(array)} answers of {what} for {len(batch)} samples")
     if array.shape != shape:
         raise OutputError(f"{_who(batch)}: the {what} must be {want}, got {array.dtype} {array.shape}")

@@ -200,6 +200,8 @@ class Bad(Grow):
             return out[:-1]
         if self.how == "none":
             return None
+        if self.how == "single":
+            return np.array(1.0)
         if self.how == "list":
             return out.tolist()
         if self.how == "label":

@@ -127,6 +127,7 @@ def go_resumed(methods_file: Path, work: Job, at: str) -> list[RunResult]:
         ("few", "3 answers of amodal mask for 4 samples"),
         ("none", "must be a numpy array.* got NoneType"),
         ("list", "must be a numpy array.* got list"),
+        ("single", r"must be bool \(4, 64, 48\), got a single float64"),
         ("label", "sample 'test-1-v1': the parsing holds id 20"),
     ],
 )
@@ -251,6 +252,8 @@ def test_what_a_dataset_can_not_serve_is_refused(tiny: Path, methods_file: Path,
     assert result.value("initial_iou_mean") == 1.0
     with pytest.raises(UsageError, match=r"has no recover\(\)"):
         go(f"{methods_file}:Grow", job(tiny, tmp_path / "d", "joint"))
+    with pytest.raises(UsageError, match="'content' has no initial mask"):
+        go(f"{methods_file}:Paint", job(tiny, tmp_path / "e", "content", initial_mask="dilate:3"))
 
 
 def test_initial_masks_are_degraded_by_sample_id_alone(tiny: Path) -> None:

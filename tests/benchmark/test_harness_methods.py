@@ -63,7 +63,7 @@ def test_file_and_module(methods_file: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("FILE:Neither", {}, DeoccError, "neither complete"),
         ("FILE:Broken", {}, DeoccError, "can't be made: ValueError: no weights"),
         ("FILE:Grow", {"bye": 1}, UsageError, "unknown option 'bye'; did you mean 'by'"),
-        ("FILE:Grow:large", {}, UsageError, "unknown option 'preset'"),
+        ("FILE:Grow:large", {}, UsageError, "takes no preset; leave out ':large'"),
         ("FILE:Learner", {"x": 1}, UsageError, "unknown option 'x'; it takes none"),
         ("FILE:Bad", {}, UsageError, "needs --option how="),
         ("no/such.py:Grow", {}, InputError, "no such file"),
@@ -76,6 +76,14 @@ def test_mistakes_are_told(
     with pytest.raises(error, match=message.replace("(", r"\(")) as caught:
         load_method(spec.replace("FILE", str(methods_file)), options, registry=registry)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("draws", [0, -2, "three", 2.5, True])
+def test_a_wrong_number_of_draws_is_told_before_the_run(tmp_path: Path, draws: object) -> None:
+    path = tmp_path / "random_method.py"
+    path.write_text(f"class A:\n    samples = {draws!r}\n    def complete(self, batch, seed): ...\n")
+    with pytest.raises(DeoccError, match=f"method 'A': samples is {draws!r}; give the number of draws, 1 or more"):
+        load_method(f"{path}:A")
 
 
 def test_a_file_that_does_not_import_is_named(tmp_path: Path) -> None:
