@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import click
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.results import PREDICTIONS_FOLDER, TASKS, RunResult
+from deocc_bench.core.results import TASKS, RunResult
 
 FOLDER_PREFIX = "predictions:"
 
@@ -54,7 +56,7 @@ def _dataset_options(command: Any) -> Any:
 @click.option("--task", required=True, type=click.Choice(TASKS), help="What is predicted.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True)
-@click.option("--initial-mask", default="dataset", show_default=True, help="SPEC[,SPEC...], e.g. perfect,dilate:3.")
+@click.option("--initial-mask", help="SPEC[,SPEC...], e.g. perfect,dilate:3.  [default: the dataset's, or as noted]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that one batch may take.")
 @click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor.")
@@ -66,7 +68,7 @@ def evaluate(
     task: str,
     out: Path,
     batch_size: int,
-    initial_mask: str,
+    initial_mask: str | None,
     resume: bool,
     timeout: float | None,
     options: tuple[str, ...],
@@ -82,15 +84,21 @@ def evaluate(
     """
     from deocc_bench.benchmark import evaluate as harness
     from deocc_bench.benchmark import methods as loading
-    from deocc_bench.benchmark import robustness, tables
+    from deocc_bench.benchmark import predictions, robustness, tables
 
-    specs = [s.strip() for s in initial_mask.split(",") if s.strip()] or ["dataset"]
-    job = replace(_job(task, out, common, specs[0]), batch_size=batch_size, timeout=timeout, resume=resume)
+    specs = [s.strip() for s in (initial_mask or "dataset").split(",") if s.strip()] or ["dataset"]
+    if task == "content" and specs != ["dataset"]:
+        raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
     if method.startswith(FOLDER_PREFIX) or method.endswith(".json"):
         if options or len(specs) > 1:
             raise UsageError("predictions are scored as they are: --option and several --initial-mask need a method")
-        _print_results(as_json, _evaluate_folder(method.removeprefix(FOLDER_PREFIX), job))
+        where = method.removeprefix(FOLDER_PREFIX)
+        if not where:
+            raise UsageError(f"{method!r} names no folder; write {FOLDER_PREFIX}DIR or {FOLDER_PREFIX}FILE.json")
+        job = _job(task, out, *_as_noted(predictions.folder_of(where), common, initial_mask))
+        _print_results(as_json, _evaluate_folder(where, replace(job, resume=resume)))
         return
+    job = replace(_job(task, out, common, specs[0]), batch_size=batch_size, timeout=timeout, resume=resume)
     loaded = loading.load_method(method, loading.parse_options(options), common["device"])
     if "fit" in loaded.all_needs:
         fit_dataset = job.dataset if fit_data is None else DatasetReader(fit_data)
@@ -120,17 +128,16 @@ def score(
     from deocc_bench.benchmark import evaluate as harness
     from deocc_bench.benchmark import tables
     from deocc_bench.benchmark.metrics import conventions
+    from deocc_bench.benchmark.predictions import folder_of
     from deocc_bench.benchmark.result import read_run
 
-    if (predictions / PREDICTIONS_FOLDER).is_dir():
-        predictions = predictions / PREDICTIONS_FOLDER
+    predictions = folder_of(predictions)
     if not predictions.is_dir():
         raise UsageError(f"{predictions}: no such prediction folder")
-    header = harness.read_header(predictions) or {}
-    task = task or header.get("task")
+    task = task or (harness.read_header(predictions) or {}).get("task")
     if task is None:
         raise UsageError(f"{predictions} does not say which task it answers; give --task")
-    common["seed"] = int(header.get("seed") or 0) if common["seed"] is None else common["seed"]
+    common, initial_mask = _as_noted(predictions, common, initial_mask)
     every = common["convention"] == "all"
     if every:
         common["convention"] = conventions.DEFAULT
@@ -138,13 +145,14 @@ def score(
         raise UsageError(f"--out {out} would overwrite the run that is re-scored; choose another folder")
     with TemporaryDirectory() as scratch:
         target = Path(scratch) if out is None else out
-        job = _job(task, target, common, initial_mask or header.get("initial_mask") or "dataset")
+        job = _job(task, target, common, initial_mask)
         results = harness.rescore(predictions, job)
         if not every:
             _print_results(as_json, results)
             return
-        _, table = read_run(target)
-        rows = conventions.table_of_conventions(table, common["seed"], common["resamples"]).astype(object)
+        result, table = read_run(target)
+        draws = int(result.method.get("draws") or 1) if result.method["row"] == "mean" else 1
+        rows = conventions.table_of_conventions(table, common["seed"], common["resamples"], draws).astype(object)
         records = rows.where(rows.notna(), None).to_dict("records")
     _print(as_json, records, tables.format_conventions(records))
 
@@ -161,11 +169,11 @@ def lint(
     context: click.Context, predictions: Path, data: Path, split: str, task: str, limit: int | None, as_json: bool
 ) -> None:
     """Find what is wrong with a prediction folder; exit 1 on findings."""
-    from deocc_bench.benchmark.predictions import describe
+    from deocc_bench.benchmark.predictions import describe, folder_of
     from deocc_bench.benchmark.predictions import lint as find
 
     dataset = DatasetReader(data)
-    findings = find(predictions, list(dataset.records(split)), task, dataset.ids(split)[:limit])
+    findings = find(folder_of(predictions), list(dataset.records(split)), task, dataset.ids(split)[:limit])
     text = "\n".join([*map(describe, findings), f"{len(findings)} findings" if findings else "no findings"])
     _print(as_json, [vars(f) for f in findings], text)
     if findings:
@@ -245,21 +253,36 @@ def latency(
     _print(as_json, report, tables.format_latency(report))
 
 
+def _as_noted(predictions: Path, common: dict[str, Any], initial_mask: str | None) -> tuple[dict[str, Any], str]:
+    """Seed and initial mask as the user says, else as `evaluate` noted beside the predictions: the run's own numbers
+    come out of scoring it again."""
+    from deocc_bench.benchmark.evaluate import read_header
+
+    header = read_header(predictions) or {}
+    seed = int(header.get("seed") or 0) if common["seed"] is None else common["seed"]
+    return {**common, "seed": seed}, initial_mask or header.get("initial_mask") or "dataset"
+
+
 def _job(task: str, out: Path, common: dict[str, Any], initial_mask: str) -> Any:
     from deocc_bench.benchmark import evaluate as harness
     from deocc_bench.benchmark import extractors
     from deocc_bench.benchmark.machine import resolve_device
-    from deocc_bench.benchmark.metrics.conventions import get_convention
+    from deocc_bench.benchmark.metrics.conventions import DEFAULT, get_convention
     from deocc_bench.benchmark.score import Scoring
 
-    get_convention(common["convention"])
+    convention = get_convention(common["convention"])
+    if task == "content" and convention.name != DEFAULT:
+        raise UsageError(f"convention {convention.name!r} scores masks, but the task is 'content'")
+    if common["device"] == "cuda":
+        resolve_device("cuda")
     dataset = DatasetReader(common["data"])
     network: extractors.Extractor | extractors.Unavailable = extractors.Unavailable("switched off by --no-fid")
     notes: list[str] = []
     lpips = extractors.find_perceptual(common["lpips"])
     if task != "mask":
         if common["fid"] or common["fid_extractor"]:
-            network = extractors.find_extractor(common["fid_extractor"])
+            with _fetching() as progress:
+                network = extractors.find_extractor(common["fid_extractor"], progress=progress)
         if isinstance(lpips, extractors.Unavailable):
             notes.append(f"no LPIPS: {lpips.reason}")
     used = task != "mask" and not (
@@ -279,9 +302,29 @@ def _job(task: str, out: Path, common: dict[str, Any], initial_mask: str) -> Any
     return harness.Job(dataset, common["split"], ids, out, scoring, workers=common["workers"], notes=tuple(notes))
 
 
+@contextmanager
+def _fetching() -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr for what is fetched, drawn from the first byte on; none where nothing is fetched."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []
+
+    def progress(done: int, total: int | None) -> None:
+        if not bars:
+            quiet = not sys.stderr.isatty()
+            bars.append(tqdm(desc="fetch", total=total, unit="B", unit_scale=True, file=sys.stderr, disable=quiet))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars:
+            bar.close()
+
+
 def _evaluate_folder(where: str, job: Any) -> list[RunResult]:
     from deocc_bench.benchmark import evaluate as harness
-    from deocc_bench.benchmark.predictions import describe
+    from deocc_bench.benchmark.predictions import describe, folder_of
 
     path = Path(where)
     name = path.resolve().name
@@ -289,9 +332,8 @@ def _evaluate_folder(where: str, job: Any) -> list[RunResult]:
         if job.scoring.task != "mask":
             raise UsageError("COCO results hold masks: they answer --task mask")
         path, name = harness.folder_from_json(path, job), path.stem
-    elif (path / PREDICTIONS_FOLDER).is_dir():
-        path = path / PREDICTIONS_FOLDER
-    for finding in () if list(path.glob("draw-*")) else harness.check_folder(path, job):
+    path = folder_of(path)
+    for finding in harness.check_folder(path, job):
         _say(f"warning: {describe(finding)}")
     return harness.rescore(path, job, name)
 

@@ -18,7 +18,14 @@ from deocc_bench.benchmark import inference, score
 from deocc_bench.benchmark.inference import Clock, Settings, draw_folder
 from deocc_bench.benchmark.methods import Method, check_serves, truth_given
 from deocc_bench.benchmark.metrics.lint import Finding
-from deocc_bench.benchmark.predictions import HEADER_FILE, PredictionFolder, describe, lint, read_coco_results
+from deocc_bench.benchmark.predictions import (
+    HEADER_FILE,
+    PredictionFolder,
+    describe,
+    draw_folders,
+    lint,
+    read_coco_results,
+)
 from deocc_bench.benchmark.result import build, dataset_field, timing_field, write_run
 from deocc_bench.benchmark.score import Scored, Scoring
 from deocc_bench.core.dataset import DatasetReader
@@ -137,7 +144,7 @@ def score_predictions(
     """Score one prediction folder and write its record to `job.out`."""
     scored, seconds = _score(predictions, job)
     timing = _timing(spent, seconds, fit_seconds, len(job.ids))
-    return _record(job, {**identity, "row": "single"}, scored, timing)
+    return _record(job, {"row": "single", **identity}, scored, timing)
 
 
 def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunResult]:
@@ -158,10 +165,10 @@ def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunRes
             raise InputError(predictions, f"was predicted on another {' and '.join(odd)}", cure)
         identity = {**header["method"], "code_digest": header.get("code_digests", [None])[-1]}
         job = replace(job, header=header)
-    draws = len(sorted(predictions.glob("draw-*")))
+    check_folder(predictions, job)
+    draws = len(draw_folders(predictions))
     if draws:
         return _score_draws(predictions, identity, job, None, 0.0, draws)
-    check_folder(predictions, job)
     return [score_predictions(predictions, identity, job)]
 
 
@@ -259,6 +266,7 @@ def _score_draws(
     if job.scoring.task == "mask":
         vote = job.out / VOTE / PREDICTIONS_FOLDER
         _write_vote(folders, vote, job)
+        _note_vote(vote, read_header(predictions))
         scored, _ = _score(vote, job)
         note = f"vote: pixels that more than half of {draws} draws set"
         side = replace(job, out=job.out / VOTE, notes=(*job.notes, note))
@@ -276,6 +284,12 @@ def _write_vote(folders: Sequence[Path], target: Path, job: Job) -> None:
             assert amodal is not None
             votes += amodal
         out.write(Prediction(sample_id, amodal=2 * votes > len(folders)))
+
+
+def _note_vote(vote: Path, header: Mapping[str, Any] | None) -> None:
+    """Note beside a vote whose it is, so that it can be scored again by itself, as the row that it is."""
+    if header is not None:
+        atomic_write(vote / HEADER_FILE, dump_json({**header, "method": {**header["method"], "row": VOTE}}))
 
 
 def _score(predictions: Path, job: Job) -> tuple[Scored, float]:

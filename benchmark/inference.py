@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from deocc_bench.benchmark.methods import FUNCTIONS, TRUTHS, Method, describe_error
-from deocc_bench.benchmark.predictions import ERROR_FILE, PredictionFolder
+from deocc_bench.benchmark.predictions import DRAW_PREFIX, ERROR_FILE, PredictionFolder
 from deocc_bench.benchmark.protocol import OutputError, check_content, check_masks, describe_ids
 from deocc_bench.core import degrade, images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
@@ -69,7 +69,7 @@ class MethodError(DeoccError):
 
 def draw_folder(root: Path, draw: int | None) -> Path:
     """Where a draw of a random method lies (None: the method is not random)."""
-    return root if draw is None else root / f"draw-{draw:02d}"
+    return root if draw is None else root / f"{DRAW_PREFIX}{draw:02d}"
 
 
 def draw_seed(seed: int, draw: int) -> int:

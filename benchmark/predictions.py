@@ -5,14 +5,14 @@ PREDICTIONS/modal/<sample>.png      refined modal mask, 0 / 255      (optional)
 PREDICTIONS/parsing/<sample>.png    LIP ids, palette or grey         (optional)
 PREDICTIONS/images/<sample>.png     recovered picture, RGB           (tasks content, joint)
 PREDICTIONS/run.json                how it was made; written by `evaluate`, not needed of others
+PREDICTIONS/draw-NN/                of a random method: one such folder a draw
 
 COCO results (a JSON list with an RLE each) are read into the same folder.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,13 @@ from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import read_json
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.provenance import digest
+from deocc_bench.core.results import PREDICTIONS_FOLDER
 from deocc_bench.core.types import Prediction
 
 HEADER_FILE = "run.json"
 ERROR_FILE = "error.txt"
+DRAW_PREFIX = "draw-"
 # Kind -> the field of `Prediction`. The kind that a task asks for is written last: it says that the sample is whole.
 KINDS = {"parsing": "parsing", "modal": "modal", "masks": "amodal", "images": "image"}
 REQUIRED = {"mask": ("masks",), "content": ("images",), "joint": ("masks", "images")}
@@ -91,6 +94,17 @@ class PredictionFolder:
                 self.path(kind, sample_id).unlink(missing_ok=True)
 
 
+def folder_of(path: str | Path) -> Path:
+    """The prediction folder that a user means: that of a run, if `path` is a run, else `path` itself."""
+    inside = Path(path) / PREDICTIONS_FOLDER
+    return inside if inside.is_dir() else Path(path)
+
+
+def draw_folders(root: str | Path) -> list[Path]:
+    """The folders of a random method's draws, in order; none for other methods."""
+    return sorted(p for p in Path(root).glob(f"{DRAW_PREFIX}*") if p.is_dir())
+
+
 def describe(finding: Finding) -> str:
     """A finding on one line."""
     return f"{finding.kind}: {finding.sample}: {finding.detail}"
@@ -100,6 +114,8 @@ def lint(
     root: str | Path, records: Sequence[SampleRecord], task: str, wanted: Iterable[str] | None = None
 ) -> list[Finding]:
     """Everything that is wrong with a prediction folder: findings with `error` can't be scored, the others are odd.
+
+    A random method's draws are looked at one by one; two draws may well agree.
 
     Kinds: missing, extra, twice, size, palette, soft, channels, label, unreadable, suffix; empty, duplicate, unknown.
 
@@ -113,19 +129,30 @@ def lint(
         raise InputError(root, "no such prediction folder", "check the path")
     by_id = {r.id: r for r in records}
     needed = sorted(by_id if wanted is None else wanted)
+    draws = draw_folders(root)
+    findings = [
+        replace(f, sample=f"{draw.name}/{f.sample}") for draw in draws for f in _lint_folder(draw, by_id, needed, task)
+    ]
+    return findings + (_unknown(root, draws) if draws else _lint_folder(root, by_id, needed, task))
+
+
+def _lint_folder(root: Path, by_id: Mapping[str, SampleRecord], needed: Sequence[str], task: str) -> list[Finding]:
     findings: list[Finding] = []
     present = [k for k in KINDS if (root / k).is_dir()]
     for kind in sorted({*REQUIRED[task], *present}):
         if (kind == "images" and task == "mask") or (kind != "images" and task == "content"):
             continue
         findings += _lint_kind(root, kind, by_id, needed, kind in REQUIRED[task])
-    known = {*KINDS, HEADER_FILE, ERROR_FILE}
-    for path in sorted(root.iterdir()):
-        if path.name not in known and not path.name.startswith("."):
-            findings.append(
-                Finding("unknown", path.name, f"is not one of {', '.join(sorted(known))}; remove it", False)
-            )
-    return findings
+    return findings + _unknown(root)
+
+
+def _unknown(root: Path, draws: Sequence[Path] = ()) -> list[Finding]:
+    known = {HEADER_FILE, ERROR_FILE, *(p.name for p in draws)} if draws else {*KINDS, HEADER_FILE, ERROR_FILE}
+    return [
+        Finding("unknown", path.name, f"is not one of {', '.join(sorted(known))}; remove it", False)
+        for path in sorted(root.iterdir())
+        if path.name not in known and not path.name.startswith(".")
+    ]
 
 
 def read_coco_results(path: str | Path, records: Sequence[SampleRecord], out: PredictionFolder) -> None:
@@ -186,7 +213,7 @@ def _matched(
 
 
 def _lint_kind(
-    root: Path, kind: str, by_id: dict[str, SampleRecord], needed: Sequence[str], required: bool
+    root: Path, kind: str, by_id: Mapping[str, SampleRecord], needed: Sequence[str], required: bool
 ) -> list[Finding]:
     folder = root / kind
     paths = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")] if folder.is_dir() else []
@@ -197,31 +224,40 @@ def _lint_kind(
     contents: dict[str, list[str]] = {}
     for path in paths:
         if path.stem in by_id:
-            findings += _lint_file(path, kind, by_id[path.stem].size)
-            if path.is_file():
-                contents.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), []).append(path.name)
+            found, pixels = _lint_file(path, kind, by_id[path.stem].size)
+            findings += found
+            # Pixels, not bytes: two programs write one picture differently. Two empty masks are no copy of each other.
+            if pixels is not None and pixels.any():
+                contents.setdefault(digest(pixels), []).append(path.name)
     for first, *others in contents.values():
         if others:
             more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            findings.append(Finding("duplicate", first, f"is the same file as {', '.join(others[:3])}{more}", False))
+            detail = f"is the same, pixel for pixel, as {', '.join(others[:3])}{more}"
+            findings.append(Finding("duplicate", first, detail, False))
     return [replace(f, sample=f"{kind}/{f.sample}") for f in findings]
 
 
-def _lint_file(path: Path, kind: str, size: tuple[int, int]) -> list[Finding]:
+def _lint_file(path: Path, kind: str, size: tuple[int, int]) -> tuple[list[Finding], np.ndarray | None]:
+    """What is wrong with one file, and its pixels where they can be read."""
     if path.suffix != ".png":
-        return [Finding("suffix", path.name, "only .png is read; save it lossless as PNG", True)]
+        return [Finding("suffix", path.name, "only .png is read; save it lossless as PNG", True)], None
     try:
         images.check_complete(path)
         with Image.open(path) as im:
             mode = im.mode
             pixels = np.asarray(im)
     except (DeoccError, OSError, SyntaxError) as error:
-        return [Finding("unreadable", path.name, f"{getattr(error, 'problem', error)}; write it anew", True)]
+        return [Finding("unreadable", path.name, f"{getattr(error, 'problem', error)}; write it anew", True)], None
+    if mode == "1":
+        pixels = pixels.astype(np.uint8) * 255
+    return _lint_pixels(path, kind, size, mode, pixels), pixels
+
+
+def _lint_pixels(path: Path, kind: str, size: tuple[int, int], mode: str, pixels: np.ndarray) -> list[Finding]:
     if mode not in (*_MODES[kind], "P"):
         detail = f"is a PNG of mode {mode}; write mode {' or '.join(_MODES[kind])}"
         return [Finding("channels", path.name, detail, kind != "images")]
     if kind in ("masks", "modal"):
-        pixels = pixels.astype(np.uint8) * 255 if mode == "1" else pixels
         return lint_mask(path.name, pixels, *size, palette=mode == "P")
     if pixels.shape[:2] != size:
         detail = f"is {pixels.shape[0]} x {pixels.shape[1]}, the image {size[0]} x {size[1]}; predict at its size"

@@ -18,7 +18,7 @@ from deocc_bench.benchmark import extractors
 from deocc_bench.benchmark.extractors import Extractor, PerceptualDistance, Unavailable
 from deocc_bench.benchmark.inference import DATASET_MASK, initial_mask, own_modal
 from deocc_bench.benchmark.metrics import conventions
-from deocc_bench.benchmark.metrics.aggregate import MetricValue, aggregate, given, unavailable
+from deocc_bench.benchmark.metrics.aggregate import MetricValue, aggregate, given, per_sample, unavailable
 from deocc_bench.benchmark.metrics.breakdown import Breakdown, breakdown
 from deocc_bench.benchmark.metrics.content import composite, content_row, truth_image
 from deocc_bench.benchmark.metrics.masks import mask_row, truth_row
@@ -129,13 +129,13 @@ def summarise(
         if scoring.task == "content":
             raise DeoccError(f"convention {scoring.convention!r} scores masks, but the task is 'content'")
         metrics |= conventions.score(table, scoring.convention, scoring.seed, scoring.resamples)
-    return {**_count_samples(metrics, draws), **(distances or {})}
+    return {**per_sample(metrics, draws), **(distances or {})}
 
 
 def break_down(table: pd.DataFrame, scoring: Scoring, draws: int = 1) -> Breakdown:
     """The metrics that are defined in each bin of a table. Args: as `summarise`."""
     parts = breakdown(table, scoring.task, scoring.seed, min(scoring.resamples, BREAKDOWN_RESAMPLES))
-    return {k: {b: _count_samples(_defined(m), draws) for b, m in bins.items()} for k, bins in parts.items()}
+    return {k: {b: per_sample(_defined(m), draws) for b, m in bins.items()} for k, bins in parts.items()}
 
 
 def join_draws(parts: Sequence[Scored]) -> Scored:
@@ -183,12 +183,6 @@ def pick_draws(tables: Sequence[pd.DataFrame], chosen: Sequence[int]) -> pd.Data
     """The table with sample i's row from draw `chosen[i]`."""
     rows = [tables[k].iloc[i].to_dict() for i, k in enumerate(chosen)]
     return to_table([{k: None if v is pd.NA else v for k, v in row.items()} for row in rows])
-
-
-def _count_samples(metrics: Mapping[str, MetricValue], draws: int) -> dict[str, MetricValue]:
-    if draws == 1:
-        return dict(metrics)
-    return {name: {**m, "n": m["n"] // draws, "n_defined": -(-m["n_defined"] // draws)} for name, m in metrics.items()}
 
 
 def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scoring) -> tuple[dict[str, Any], str]:

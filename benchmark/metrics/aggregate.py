@@ -66,6 +66,13 @@ def summarise(
     }
 
 
+def per_sample(metrics: Mapping[str, MetricValue], draws: int) -> dict[str, MetricValue]:
+    """The same values with `n` and `n_defined` counting samples, where the table had `draws` rows of each."""
+    if draws == 1:
+        return dict(metrics)
+    return {name: {**m, "n": m["n"] // draws, "n_defined": -(-m["n_defined"] // draws)} for name, m in metrics.items()}
+
+
 def unavailable(metric_id: str, n: int, reason: str) -> MetricValue:
     """A metric that could not be computed: value None, with the reason (in the definition's own words)."""
     return {**_value(get_spec(metric_id), None, None, n, 0), "reason": reason}

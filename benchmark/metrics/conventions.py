@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from deocc_bench.benchmark.metrics.aggregate import MetricValue, summarise
+from deocc_bench.benchmark.metrics.aggregate import MetricValue, per_sample, summarise
 from deocc_bench.benchmark.metrics.spec import MASK_TASKS, METRICS, MetricSpec
 from deocc_bench.benchmark.metrics.table import column
 from deocc_bench.benchmark.metrics.terms import Terms, TermsOf, divide, mean_of, overlap, pooled
@@ -56,11 +56,17 @@ def score(
     return summarise(table, {s.id: s for s in get_convention(name).specs}, seed, resamples)
 
 
-def table_of_conventions(table: pd.DataFrame, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """One row a convention and metric: value, low, high, n, n_defined, and the convention's four properties."""
+def table_of_conventions(
+    table: pd.DataFrame, seed: int = 0, resamples: int = RESAMPLES, draws: int = 1
+) -> pd.DataFrame:
+    """One row a convention and metric: value, low, high, n, n_defined, and the convention's four properties.
+
+    Args:
+        draws: rows of each sample; `n` and `n_defined` count samples.
+    """
     rows = []
     for convention in CONVENTIONS.values():
-        for metric, value in score(table, convention.name, seed, resamples).items():
+        for metric, value in per_sample(score(table, convention.name, seed, resamples), draws).items():
             low, high = value["ci95"] or (None, None)
             rows.append(
                 {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,8 @@ class Finding:
     """One thing that is wrong or odd.
 
     Args:
-        kind: "missing", "extra", "twice", "size", "palette", "soft", "channels", "empty" or "same-as".
+        kind: "missing", "extra", "twice", "size", "palette", "soft", "channels", "empty", or one that
+            `predictions.lint` adds.
         sample: the sample id or file name.
         detail: what, in one line, with the cure.
         error: True: the folder can't be scored as it is; False: it can, but look.
@@ -65,21 +65,6 @@ def lint_mask(sample: str, pixels: np.ndarray, height: int, width: int, palette:
         findings.append(Finding("soft", sample, detail, True))
     if not pixels.any():
         findings.append(Finding("empty", sample, "is empty: it scores as predicting no person", False))
-    return findings
-
-
-def lint_same(masks: Mapping[str, np.ndarray]) -> list[Finding]:
-    """Samples whose mask is, pixel for pixel, that of an earlier sample (by id); empty masks are not counted."""
-    first: dict[tuple[str, tuple[int, ...]], str] = {}
-    findings = []
-    for sample in sorted(masks):
-        mask = masks[sample]
-        if not mask.any():
-            continue
-        key = hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest(), mask.shape
-        if key in first:
-            findings.append(Finding("same-as", sample, f"is the same mask as that of {first[key]}", False))
-        first.setdefault(key, sample)
     return findings
 
 

@@ -83,6 +83,11 @@ SOFT = np.tile(np.arange(48, dtype=np.uint8), (64, 1))
         (lambda p: _save(p.with_suffix(".jpg"), GREY), f"suffix masks/{ID}.jpg", True),
         (lambda p: _save(p, GREY), f"empty masks/{ID}.png", False),
         (lambda p: p.write_bytes(p.with_name("test-0-v1.png").read_bytes()), f"duplicate masks/{ID}.png", False),
+        (
+            lambda p: Image.open(p.with_name("test-0-v1.png")).save(p, compress_level=0),
+            f"duplicate masks/{ID}.png",
+            False,
+        ),
         (lambda p: (p.parents[1] / "modal" / p.name).unlink(), f"missing modal/{ID}", False),
         (lambda p: _save(p.parents[1] / "parsing" / p.name, GREY + 20), f"label parsing/{ID}.png", True),
         (lambda p: _save(p.parents[1] / "images" / p.name, GREY), f"channels images/{ID}.png", False),
@@ -109,6 +114,27 @@ def test_one_bit_masks_are_masks(folder: PredictionFolder, records: list[SampleR
     Image.fromarray(mask).save(folder.path("masks", ID))
     assert not [k for k in kinds(folder, records) if ID in k and "duplicate" not in k]
     assert np.array_equal(folder.read(ID, (64, 48), "mask").amodal, mask)
+
+
+def test_empty_masks_are_no_copies_of_each_other(folder: PredictionFolder, records: list[SampleRecord]) -> None:
+    for name in (ID, "test-0-v1"):
+        _save(folder.path("masks", name), GREY)
+    found = kinds(folder, records, "mask")
+    assert f"empty masks/{ID}.png" in found
+    assert f"duplicate masks/{ID}.png" not in found
+
+
+def test_draws_are_looked_at_one_by_one(tmp_path: Path, records: list[SampleRecord]) -> None:
+    root = tmp_path / "predictions"
+    for draw in ("draw-00", "draw-01"):
+        for r in records:
+            PredictionFolder(root / draw).write(Prediction(r.id, amodal=r.load().amodal))
+    (root / "run.json").write_text("{}")
+    assert [f for f in lint(root, records, "mask") if f.error or f.kind == "unknown"] == []
+    (root / "draw-01" / "masks" / f"{ID}.png").unlink()
+    (root / "masks").mkdir()
+    found = {f"{f.kind} {f.sample}": f.error for f in lint(root, records, "mask") if f.kind != "duplicate"}
+    assert found == {f"missing draw-01/masks/{ID}": True, "unknown masks": False}
 
 
 def test_what_another_task_asks_for_is_not_looked_at(folder: PredictionFolder, records: list[SampleRecord]) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from deocc_bench.benchmark import commands, evaluate, robustness, score
+from deocc_bench.benchmark import commands, evaluate, extractors, robustness, score
 from deocc_bench.benchmark.compare import compare_runs
 from deocc_bench.benchmark.evaluate import Job
 from deocc_bench.benchmark.inference import draw_folder
@@ -116,6 +116,24 @@ def test_rows_of_a_random_method(tiny: Path, runs: Path) -> None:
     assert mean.value("amodal_iou_mean") == pytest.approx(ious.mean(), abs=1e-15)
     assert best.value("amodal_iou_mean") == pytest.approx(ious.max(axis=0).mean(), abs=1e-15)
     assert vote.value("amodal_iou_mean") == pytest.approx(np.mean(voted), abs=1e-15)
+
+
+def test_a_vote_is_scored_again_as_the_row_that_it_is(tiny: Path, runs: Path, tmp_path: Path) -> None:
+    options = ("--data", tiny, "--resamples", 20)
+    assert run("score", runs / "dice" / "vote", *options, "--out", tmp_path / "v").exit_code == 0
+    again, old = read_result(tmp_path / "v"), read_result(runs / "dice" / "vote")
+    assert again.to_json()["metrics"] == old.to_json()["metrics"]
+    assert (again.method["row"], again.method["draws"], again.method["name"]) == ("vote", 3, "dice")
+    assert again.predictions_digest == old.predictions_digest
+
+
+def test_conventions_of_draws_count_samples(tiny: Path, runs: Path) -> None:
+    result = run(
+        "score", runs / "dice", "--data", tiny, "--resamples", 0, "--task", "mask", "--convention", "all", "--json"
+    )
+    rows = json.loads(result.stdout)
+    assert {r["n"] for r in rows} == {14}
+    assert {r["n_defined"] for r in rows if r["convention"] == "pcnets"} == {14}
 
 
 def test_best_of_k_takes_the_least_error_of_pictures() -> None:
@@ -262,6 +280,11 @@ def test_what_was_noted_beside_predictions_counts(tiny: Path, methods_file: Path
     assert again.exit_code == 0, again.output
     assert (tmp_path / "a" / "samples.csv").read_bytes() == (tmp_path / "b" / "samples.csv").read_bytes()
     assert read_result(tmp_path / "a").to_json()["metrics"] == read_result(tmp_path / "b").to_json()["metrics"]
+    folder = run("evaluate", f"predictions:{tmp_path / 'a'}", *options, "--task", "mask", "--out", tmp_path / "again")
+    assert folder.exit_code == 0, folder.output
+    assert read_result(tmp_path / "again").to_json()["metrics"] == read_result(tmp_path / "a").to_json()["metrics"]
+    assert read_result(tmp_path / "again").protocol["initial_mask"] == "shift:4"
+    assert run("lint", tmp_path / "a", "--data", tiny, "--task", "mask").stdout == "no findings\n"
     learner = (f"{methods_file}:Learner", *options, "--task", "mask", "--out", tmp_path / "l")
     assert run("evaluate", *learner).exit_code == 0
     assert run("score", tmp_path / "l", *options, "--out", tmp_path / "m").exit_code == 0
@@ -302,3 +325,63 @@ def test_tables_round_trip(runs: Path) -> None:
     assert len(table) == 14
     assert table["ssim_human"].dtype == np.float64
     assert list(table["id"]) == sorted(table["id"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predictions:", "--task", "mask"), "names no folder"),
+        (("FILE:Paint", "--task", "content", "--initial-mask", "dilate:3"), "'content' has no initial mask"),
+        (("FILE:Paint", "--task", "content", "--convention", "ahp"), "'ahp' scores masks"),
+    ],
+)
+def test_contradictions_are_told_before_the_run(
+    tiny: Path, methods_file: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    given = [a.replace("FILE", str(methods_file)) for a in arguments]
+    result = run("evaluate", *given, "--data", tiny, "--out", tmp_path / "run")
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gpu_that_is_asked_for_must_be_there(
+    tiny: Path, methods_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments = ("--data", tiny, "--task", "mask", "--out", tmp_path / "run", "--device", "cuda")
+    result = run("evaluate", f"{methods_file}:Grow", *arguments)
+    assert isinstance(result.exception, UsageError)
+    assert "torch sees no GPU" in str(result.exception)
+
+
+def test_what_is_fetched_shows_its_progress(
+    tiny: Path, methods_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int | None]] = []
+
+    class Bar:
+        n = 0
+
+        def __init__(self, total: int | None, **_: object) -> None:
+            self.total = total
+
+        def update(self, step: int) -> None:
+            self.n += step
+            seen.append((self.n, self.total))
+
+        def close(self) -> None:
+            seen.append((-1, None))
+
+    def find(path: object, progress: Any) -> extractors.Unavailable:
+        for done in (10, 25):
+            progress(done, 25)
+        return extractors.Unavailable("not there")
+
+    monkeypatch.setattr("tqdm.tqdm", Bar)
+    monkeypatch.setattr(extractors, "find_extractor", find)
+    arguments = ("--data", tiny, "--task", "content", "--out", tmp_path / "run", "--resamples", 0)
+    result = run("evaluate", f"{methods_file}:Paint", *arguments)
+    assert result.exit_code == 0, result.output
+    assert seen == [(10, 25), (25, 25), (-1, None)]

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from deocc_bench.benchmark.metrics.aggregate import aggregate, compare, rank, unavailable
 from deocc_bench.benchmark.metrics.aggregate import given as given_value
 from deocc_bench.benchmark.metrics.breakdown import RATIO_BINS, breakdown, ratio_bin
-from deocc_bench.benchmark.metrics.lint import lint_ids, lint_mask, lint_same
+from deocc_bench.benchmark.metrics.lint import lint_ids, lint_mask
 from deocc_bench.benchmark.metrics.masks import boundary, boundary_width, mask_row, pack, popcount, truth_row
 from deocc_bench.benchmark.metrics.parts import CLASSES, PARTS
 from deocc_bench.benchmark.metrics.spec import METRICS, get_spec, specs_for
@@ -424,5 +424,3 @@ def test_lint_of_ids_and_masks() -> None:
     assert found(good // 255, palette=True) == {"palette"}
     assert found(np.stack([good] * 3, -1)) == {"channels"}
     assert [f.error for f in lint_mask("a", np.stack([good] * 3, -1), 4, 6)] == [False]
-    same = lint_same({"a": AMODAL, "b": MODAL, "c": AMODAL, "d": AMODAL * False, "e": AMODAL * False})
-    assert [(f.sample, f.kind) for f in same] == [("c", "same-as")]
