@@ -154,8 +154,8 @@ def build_table(
         cells = {c.id: _cell(run, c, speed, places.get(c.id, {}), notes if c in shown else None) for c in every}
         rows.append(Row(run, cells, cells[key].rank, _competes(run), marks))
     return Table(
-        group, shown, every, key, tuple(rows), {m: t for t, m in notes.items()}, _remarks(group, pairs, speed, rows),
-        tuple(claims), pairs,
+        group, shown, every, key, tuple(rows), {m: t for t, m in notes.items()},
+        _remarks(group, pairs, speed, rows, shown), tuple(claims), pairs,
     )  # fmt: skip
 
 
@@ -316,7 +316,9 @@ def _run_notes(run: Run, group: Group) -> list[str]:
     return notes
 
 
-def _remarks(group: Group, pairs: Mapping[str, Pairs], speed: Speed, rows: Sequence[Row]) -> tuple[str, ...]:
+def _remarks(
+    group: Group, pairs: Mapping[str, Pairs], speed: Speed, rows: Sequence[Row], shown: Sequence[Column]
+) -> tuple[str, ...]:
     remarks = []
     if pairs:
         some = next(iter(pairs.values()))
@@ -335,9 +337,10 @@ def _remarks(group: Group, pairs: Mapping[str, Pairs], speed: Speed, rows: Seque
     else:
         remarks.append("Ranks go by value alone: no test was possible. Bold: best; underlined: second.")
     remarks.append("With each value: its 95 % bootstrap interval over source humans.")
-    untested = [c for c in ("fid", "kid") if any(r.cells.get(c) and r.cells[c].value is not None for r in rows)]
-    if untested:
-        remarks.append(f"{' and '.join(untested)} have no value per sample: they are ranked by value.")
+    known = [c for c in shown if c.id not in pairs and any(r.cells[c.id].value is not None for r in rows)]
+    untested = [c.heading for c in known]
+    if pairs and untested:
+        remarks.append(f"Ranked by value, for there is no test of them: {', '.join(untested)}.")
     if any(r.run.verified for r in rows):
         good = sum((r.run.verified or "").startswith("verified") for r in rows)
         remarks.append(f"Verified: the predictions of {good} of {len(rows)} runs, scored anew, give the same numbers.")

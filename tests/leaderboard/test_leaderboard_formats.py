@@ -259,6 +259,8 @@ def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, lookup:
     assert [r[1] for r in rows] == ["top", "mid", "low"]
     assert [r[2][:2] for r in rows] == ["**", "<u", "0."]
     assert "Bold: best value" in text
+    make(Request(runs, tmp_path / "timed", figures=False, columns=("mask_l1", "run_ms_per_sample")), lookup=lookup)
+    assert "no test of them: run time." in (tmp_path / "timed/leaderboard.md").read_text()
 
 
 def test_an_oracle_takes_no_rank_from_others(make_run: Any, lookup: Any, tmp_path: Path) -> None:
