@@ -13,6 +13,7 @@ from deocc_bench.core import masks
 from deocc_bench.core.errors import InvariantError
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.types import Human
+from deocc_bench.synth.overlap import Field, field
 
 _COARSE = 40  # cells on the longer side of the grid that placement searches
 
@@ -90,6 +91,11 @@ class Crop:
     def cell(self) -> int:
         """Side in pixels of a cell of the grid that placement searches."""
         return max(1, math.ceil(max(self.mask.shape) / _COARSE))
+
+    @cached_property
+    def grid(self) -> Field:
+        """The person on that grid."""
+        return field(self.pixels, self.box, self.cell)
 
     @cached_property
     def soft(self) -> np.ndarray:

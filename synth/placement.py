@@ -97,6 +97,7 @@ class _Search:
     def __init__(self, scene: Crop, request: Request, rng: np.random.Generator) -> None:
         self.scene, self.request, self.rng = scene, request, rng
         self.free = scene.pixels  # the person's pixels that nothing hides yet
+        self.grid = scene.grid  # the same, coarse
         self.clear = np.zeros_like(scene.pixels)  # the photo's pixels with no occluder yet
         x0, y0, x1, y1 = scene.frame
         self.clear[y0:y1, x0:x1] = 255
@@ -219,7 +220,7 @@ class _Search:
         pose = Pose(scale, round(angle, 2), bool(rng.random() < 0.5))
         low, high = self._window(want, last)
         piece = coarse(occluder, pose, scene.cell)
-        table = overlap.counts(overlap.field(self.free, scene.box, scene.cell), piece)
+        table = overlap.counts(self.grid, piece)
         growth = min(1.6, size.largest / scale)
         most = float(table.pixels.max())
         if most < low and growth > 1.01:
@@ -282,7 +283,7 @@ class _Search:
         scale = stance.draw_size_behind(occluder, scene, self.request.max_enlarge, rng)
         pose = Pose(scale, 0.0, bool(rng.random() < 0.5))
         piece = coarse(occluder, pose, scene.cell)
-        table = overlap.counts(overlap.field(scene.pixels, scene.box, scene.cell), piece)
+        table = overlap.counts(scene.grid, piece)
         area = int(cv2.countNonZero(piece)) * scene.cell**2
         # It touches the person from behind and most of it is seen.
         fit = np.abs(table.pixels - area * float(rng.uniform(0.05, 0.4)))
@@ -305,6 +306,8 @@ class _Search:
             self.free = self.free.copy()
         take(self.free, placed)
         take(self.clear, placed)
+        if len(self.front) < self.request.count:
+            self.grid = overlap.field(self.free, self.scene.box, self.scene.cell)
         self.hidden = self.scene.area - int(cv2.countNonZero(self.free))
 
     def _seen(self, placed: Placement) -> bool:

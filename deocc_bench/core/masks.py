@@ -17,6 +17,8 @@ from deocc_bench.core.errors import DeoccError
 
 RLE = dict[str, Any]
 
+_LONGEST_RUN = 7  # characters of COCO's text: 35 bits, more than a picture has pixels
+
 
 def encode(mask: np.ndarray) -> RLE:
     """The RLE of a bool (or 0/1 uint8) H x W mask; `counts` is text, ready for JSON."""
@@ -131,23 +133,23 @@ def _run_total(counts: Any) -> int:
         return sum(counts) if all(isinstance(c, int) and c >= 0 for c in counts) else -1
     if not isinstance(counts, str | bytes):
         return -1
-    runs: list[int] = []
-    value = shift = 0
-    for code in counts.encode() if isinstance(counts, str) else counts:
-        bits = code - 48
-        if not 0 <= bits < 64:
-            return -1
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            run = value + (runs[-2] if len(runs) > 2 else 0)
-            if run < 0:
-                return -1
-            runs.append(run)
-            value = shift = 0
-    return sum(runs) if shift == 0 else -1
+    codes = np.frombuffer(counts.encode("utf-8") if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return 0
+    ends = np.flatnonzero((codes & 32) == 0)
+    if codes.min() < 0 or codes.max() > 63 or ends.size == 0 or ends[-1] != codes.size - 1:
+        return -1
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > _LONGEST_RUN:
+        return -1
+    place = np.arange(codes.size) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 31) << (5 * place), starts)
+    values -= np.where(codes[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return int(runs.sum()) if runs.min() >= 0 else -1
 
 
 def _same_size(rles: Sequence[RLE]) -> None:

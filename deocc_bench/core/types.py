@@ -125,7 +125,7 @@ class Sample:
         _check_array(self.id, "modal", self.modal, np.bool_, 2, shape)
         if not self.amodal.any():
             raise InvariantError(f"{self.id}: the amodal mask is empty")
-        if np.any(self.modal & ~self.amodal):
+        if np.any(self.modal > self.amodal):
             raise InvariantError(f"{self.id}: the modal mask leaves the amodal mask")
         if self.initial is not None:
             _check_array(self.id, "initial", self.initial, np.bool_, 2, shape)
@@ -133,7 +133,7 @@ class Sample:
             _check_array(self.id, "complete", self.complete, np.uint8, 3, shape)
         if self.parsing is not None:
             _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape)
-            if np.any((self.parsing > 0) & ~self.amodal):
+            if np.any((self.parsing > 0) > self.amodal):
                 raise InvariantError(f"{self.id}: the parsing leaves the amodal mask")
         for o in self.occluders:
             _check_array(self.id, f"mask of occluder {o.id}", o.mask, np.bool_, 2, shape)

@@ -93,6 +93,30 @@ def test_bad_segmentations_are_refused(bad: object) -> None:
         masks.from_coco(bad, 2, 2)
 
 
+def total_of_runs(text: str) -> int:
+    """COCO's rleFrString, character by character; -1 for what is none."""
+    runs: list[int] = []
+    value = shift = 0
+    for code in (ord(c) - 48 for c in text):
+        if not 0 <= code < 64:
+            return -1
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (1 << shift) if code & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            if runs[-1] < 0:
+                return -1
+            value = shift = 0
+    return sum(runs) if shift == 0 else -1
+
+
+@settings(max_examples=300)
+@given(st.one_of(one_mask.map(lambda m: masks.encode(m)["counts"]), st.text("/0123456789Pabcdo", max_size=7)))
+def test_the_sum_of_the_runs_is_that_of_a_reader_of_single_characters(text: str) -> None:
+    assert masks._run_total(text) == total_of_runs(text)
+
+
 def test_runs_that_do_not_fill_the_mask_never_reach_pycocotools() -> None:
     rle = masks.encode(np.eye(9, dtype=bool))
     for bad in ({**rle, "counts": rle["counts"][:-2]}, {**rle, "size": [9, 8]}, {**rle, "counts": "~"}):
