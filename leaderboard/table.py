@@ -320,13 +320,16 @@ def _remarks(
     group: Group, pairs: Mapping[str, Pairs], speed: Speed, rows: Sequence[Row], shown: Sequence[Column]
 ) -> tuple[str, ...]:
     remarks = []
-    if pairs:
+    if sum(r.ranked for r in rows) < 2:
+        remarks.append("Fewer than two runs take part in the ranks, so that nothing was compared.")
+    elif pairs:
         some = next(iter(pairs.values()))
         how = "all swaps" if some.exact else f"{some.permutations} swaps"
         remarks.append(
             f"Rank is 1 + the number of methods that are significantly better (paired permutation test on "
             f"{some.clusters} source humans, {how}, Holm, {ALPHA:.0%}); methods that can't be told apart share it."
         )
+        # A column on which no two runs are defined was not tested, which says nothing of the humans.
         if some.has_power(ALPHA) or (some.clusters > 1 and not some.tested):
             remarks.append("Bold: rank 1; underlined: the next.")
         else:

@@ -274,6 +274,8 @@ def test_an_oracle_takes_no_rank_from_others(make_run: Any, lookup: Any, tmp_pat
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "| 1 | a |" in text
     assert "| 2 | b |" in text
+    make(Request(runs[1:], tmp_path / "alone", figures=False), lookup=lookup)
+    assert "nothing was compared" in (tmp_path / "alone/leaderboard.md").read_text()
 
 
 @pytest.mark.parametrize(
