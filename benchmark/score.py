@@ -190,7 +190,9 @@ def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scori
     amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
     parsing = images.read_indices(record.parsing_path) if record.parsing_path else None
     # The group is what the bootstrap resamples: the source photo, or the person where the dataset knows them.
-    row = identity_row(record.id, record.group_id, [o["category"] for o in record.occluders])
+    # What stands behind the person hides nothing of them.
+    front = [o["category"] for o in record.occluders if not o.get("behind")]
+    row = identity_row(record.id, record.group_id, front)
     initial = None if scoring.task == "content" else initial_mask(record, scoring.initial_mask, scoring.seed)
     if prediction.amodal is None:
         row |= truth_row(amodal, modal, parsing)

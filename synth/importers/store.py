@@ -96,9 +96,8 @@ def write_dataset(
         if limit is not None and report.samples >= limit:
             break
     if not lines:
-        raise InputError(
-            name, f"nothing to import: {len(report.bad)} entries were left out", "check the source and --regions"
-        )
+        left_out = f": {len(report.bad)} bad entries were left out" if report.bad else ": nothing matches"
+        raise InputError(name, "nothing to import" + left_out, "check the source and --regions")
     report.photos = photos.count
     for some in lines.values():
         some.sort(key=lambda line: str(line["annotation"]["sample_id"]))

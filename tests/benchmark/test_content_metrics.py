@@ -213,3 +213,18 @@ def test_wrong_arrays_are_refused() -> None:
         content_row(**{**sample, "recovered": sample["recovered"] / 255.0})
     with pytest.raises(ValueError, match="complete"):
         content_row(**{**sample, "complete": sample["complete"][:-1]})
+
+
+def test_a_soft_edge_on_the_visible_part_is_no_methods_to_mend() -> None:
+    complete = np.full((24, 24, 3), 100, np.uint8)
+    amodal = np.zeros((24, 24), bool)
+    amodal[4:20, 4:20] = True
+    modal = amodal.copy()
+    modal[:, 12:] = False
+    image = complete.copy()
+    image[amodal & ~modal] = 0
+    image[4:20, 11] = 70  # the occluder's rim: visible by mask, darkened by 30
+    row = content_row(image, complete, amodal, modal, complete)
+    assert (row["abs_invisible"], row["sq_invisible"]) == (0, 0)
+    assert row["abs_human"] == row["abs_image"] == 16 * 3 * 30
+    assert row["keep_abs"] == 16 * 3 * 30, "a method that repaints the rim is told so"

@@ -180,6 +180,25 @@ def test_a_convention_is_added(tiny: Path, runs: Path, tmp_path: Path) -> None:
         evaluate.rescore(runs / "full" / "predictions", job(tiny, tmp_path / "c", "content", convention="segan"))
 
 
+def test_what_stands_behind_a_person_is_no_occluder_of_theirs(
+    tiny: Path, methods_file: Path, tmp_path: Path, runs: Path
+) -> None:
+    shutil.copytree(tiny, tmp_path / "data")
+    path = tmp_path / "data" / "annotations" / "test.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        if annotation["sample_id"] == "test-0-v0":
+            (box,) = annotation["occluders"]
+            annotation["occluders"] = [box, {**box, "id": "tree", "category": "tree", "order": 2, "behind": True}]
+    path.write_text(json.dumps(content))
+    (result,) = go(f"{methods_file}:Grow", job(tmp_path / "data", tmp_path / "run", "mask"))
+    pd.testing.assert_frame_equal(
+        read_table(tmp_path / "run" / "samples.csv"), read_table(runs / "grow" / "samples.csv"), check_exact=True
+    )
+    assert set(result.breakdowns["occluder_category"]) == {"box", "crate"}
+    assert set(result.breakdowns["occluders"]) == {"1"}
+
+
 def test_missing_predictions_are_counted(tiny: Path, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "grow" / "predictions", tmp_path / "p")
     (tmp_path / "p" / "masks" / "test-0-v1.png").unlink()
