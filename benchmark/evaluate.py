@@ -130,7 +130,7 @@ def evaluate_method(method: Method, job: Job, fit_seconds: float = 0.0) -> list[
         "truth_given": list(truth_given(method, job.scoring.task)),
         "draws": method.samples,
     }
-    job = replace(job, notes=(*job.notes, *_open_run(predictions, identity, job)))
+    job = replace(job, notes=(*job.notes, *_shared_groups(job), *_open_run(predictions, identity, job)))
     with _bar(len(job.ids) * (method.samples or 1), "predict") as step:
         spent = inference.run(method, job.dataset, job.split, job.ids, job.settings, predictions, progress=step)
     if method.samples is None:
@@ -205,6 +205,21 @@ def read_header(predictions: Path) -> dict[str, Any] | None:
     if not isinstance(header, dict) or not isinstance(header.get("method"), dict):
         raise InputError(path, "not written by deocc-bench", "remove it, or run evaluate anew")
     return header
+
+
+def _shared_groups(job: Job) -> list[str]:
+    """A note if the method learned from groups (people, photos) that it is scored on; no split of one dataset shares
+    any, but another dataset, given by `fit_dataset`, may."""
+    if job.fit_dataset is None or job.fit_split is None:
+        return []
+    scored = {job.dataset.record(job.split, i).group_id for i in job.ids}
+    shared = sorted(scored & {r.group_id for r in job.fit_dataset.records(job.fit_split)})
+    if not shared:
+        return []
+    return [
+        f"the method learned from a dataset that names {len(shared)} of the {len(scored)} scored groups, e.g. "
+        f"{shared[0]!r}: if they are the same people, the numbers are too good"
+    ]
 
 
 def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[str]:

@@ -62,6 +62,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "tiny", {"test": 14, "train": 6})
 
 
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another dataset folder, of the first four test samples of `tiny`."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "few", {"test": 4})
+
+
 METHODS_FILE = '''
 import os, time
 import numpy as np

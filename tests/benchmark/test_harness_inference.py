@@ -179,7 +179,7 @@ def test_a_stale_optional_file_does_not_survive_a_resume(tiny: Path, methods_fil
     assert numbers(tmp_path / "run") == before
 
 
-def test_methods_that_learn(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
+def test_methods_that_learn(tiny: Path, few: Path, methods_file: Path, tmp_path: Path) -> None:
     work = job(tiny, tmp_path / "run", "mask")
     with pytest.raises(UsageError, match="say from which"):
         go(f"{methods_file}:Learner", work)
@@ -188,6 +188,13 @@ def test_methods_that_learn(tiny: Path, methods_file: Path, tmp_path: Path) -> N
     (result,) = go(f"{methods_file}:Learner", replace(work, fit_dataset=work.dataset, fit_split="train"))
     assert result.protocol["fit_split"] == "train"
     assert "fit" in result.timing["seconds"]
+    assert result.notes == ()
+    # The same people in another folder: its fingerprint differs, its groups do not.
+    other = DatasetReader(few)
+    assert other.fingerprint != work.dataset.fingerprint
+    again = job(tiny, tmp_path / "leak", "mask", fit_dataset=other, fit_split="test")
+    (leaky,) = go(f"{methods_file}:Learner", again)
+    assert "names 2 of the 5 scored groups, e.g. 'test-0'" in leaky.notes[0]
 
 
 def test_truth_is_given_to_those_who_ask_and_said(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
