@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -188,11 +189,20 @@ def check_folder(predictions: Path, job: Job) -> list[Finding]:
 
 
 def folder_from_json(path: Path, job: Job) -> Path:
-    """Turn COCO results into the run's prediction folder; returns it."""
+    """Turn COCO results into the run's prediction folder; returns it.
+
+    Raises:
+        InputError: `job.out` holds a run, or the results can't be scored; then nothing is left in `job.out`.
+    """
     target = job.out / PREDICTIONS_FOLDER
     if target.exists():
         raise InputError(job.out, "already holds a run", "choose another --out")
-    read_coco_results(path, list(job.dataset.records(job.split)), PredictionFolder(target))
+    try:
+        read_coco_results(path, list(job.dataset.records(job.split)), PredictionFolder(target))
+        check_folder(target, job)
+    except DeoccError:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
     return target
 
 

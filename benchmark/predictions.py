@@ -172,21 +172,26 @@ def read_coco_results(path: str | Path, records: Sequence[SampleRecord], out: Pr
     by_image: dict[Any, list[SampleRecord]] = {}
     for r in records:
         by_image.setdefault(r.image["id"], []).append(r)
-    seen: set[str] = set()
+    found: dict[str, tuple[masks.RLE, masks.RLE | None]] = {}
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or "segmentation" not in entry:
             raise InputError(path, f"entry {number} has no segmentation", cure)
         record = _matched(path, number, entry, by_sample, by_image)
-        if record.id in seen:
+        if record.id in found:
             raise InputError(path, f"sample {record.id!r} has two results (entry {number})", "keep one a sample")
-        seen.add(record.id)
         try:
-            amodal = masks.decode(masks.from_coco(entry["segmentation"], *record.size))
-            modal = entry.get("visible_mask")
-            modal = None if modal is None else masks.decode(masks.from_coco(modal, *record.size))
-        except DeoccError as error:
+            amodal, modal = (
+                None if entry.get(key) is None else masks.from_coco(entry[key], *record.size)
+                for key in ("segmentation", "visible_mask")
+            )
+            if amodal is None:
+                raise DeoccError("its segmentation is null")
+        except (DeoccError, ValueError, TypeError) as error:
             raise InputError(path, f"sample {record.id!r} (entry {number}): {error}", "write the mask anew") from error
-        out.write(Prediction(record.id, amodal=amodal, modal=modal))
+        found[record.id] = amodal, modal
+    # Nothing is written before all is read: a broken file leaves no half a run behind.
+    for sample_id, (amodal, modal) in found.items():
+        out.write(Prediction(sample_id, masks.decode(amodal), None if modal is None else masks.decode(modal)))
 
 
 def _matched(
@@ -196,6 +201,9 @@ def _matched(
     by_sample: dict[str, SampleRecord],
     by_image: dict[Any, list[SampleRecord]],
 ) -> SampleRecord:
+    for key, kind in (("sample_id", str), ("image_id", str | int)):
+        if key in entry and not isinstance(entry[key], kind):
+            raise InputError(path, f"entry {number}: {key} is {entry[key]!r}", "write the id as the dataset has it")
     if "sample_id" in entry:
         if entry["sample_id"] not in by_sample:
             raise InputError(path, f"entry {number}: the split has no sample {entry['sample_id']!r}", "check the split")

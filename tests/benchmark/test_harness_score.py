@@ -289,6 +289,9 @@ def test_coco_results_are_evaluated(tiny: Path, tmp_path: Path) -> None:
     short = run("evaluate", spec, *options, "--out", tmp_path / "short")
     assert isinstance(short.exception, InputError)
     assert "missing: masks/test-0-v0" in str(short.exception)
+    # A second try, with the mended file, finds no half a run in its way.
+    (tmp_path / "mine.json").write_text(json.dumps(entries))
+    assert run("evaluate", spec, *options, "--out", tmp_path / "short").exit_code == 0
 
 
 def test_what_was_noted_beside_predictions_counts(tiny: Path, methods_file: Path, tmp_path: Path, runs: Path) -> None:
