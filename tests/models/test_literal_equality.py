@@ -70,16 +70,14 @@ def test_content_network_at_paper_width(fuse_kernel: int, literal: ModuleType) -
 def test_mask_gradients(training: bool, literal: ModuleType) -> None:
     net = literal.randomise(MaskNet(NARROW_MASK)).train(training)
     image, initial = mask_case(literal, 128, 128, 2)
-    state = {
-        k: v.detach().clone().requires_grad_(k in dict(net.named_parameters())) for k, v in net.state_dict().items()
-    }
+    state = differentiable_state(net)
     expected = literal.LiteralMaskNet(state, training)(image, initial)
     found = net(image, initial)
     weights = {name: torch.randn_like(value) / value[0].numel() for name, value in expected.items()}
     sum((weights[name] * value).sum() for name, value in expected.items()).backward()  # type: ignore[union-attr]
     sum((weights[name] * getattr(found, name)).sum() for name in expected).backward()  # type: ignore[union-attr]
     assert_equal(expected, found)
-    _assert_same_gradients(net, state)
+    _assert_same_gradients(net, state, TOLERANCE)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -87,9 +85,7 @@ def test_mask_gradients(training: bool, literal: ModuleType) -> None:
 def test_content_gradients(training: bool, pga: str, literal: ModuleType) -> None:
     net = literal.randomise(ContentNet(ContentConfig(width=8, pga=pga))).train(training)  # type: ignore[arg-type]
     erased, visible, amodal, modal_parsing, parsing = case = content_case(literal, 128, 256, 2)
-    state = {
-        k: v.detach().clone().requires_grad_(k in dict(net.named_parameters())) for k, v in net.state_dict().items()
-    }
+    state = differentiable_state(net)
     reference = literal.LiteralContentNet(state, training)
     expected = reference(erased, visible, amodal, one_hot(modal_parsing), one_hot(parsing))
     found = net(*case)
@@ -97,17 +93,25 @@ def test_content_gradients(training: bool, pga: str, literal: ModuleType) -> Non
     weight = torch.randn_like(erased) / erased[0].numel()
     (expected["image"] * weight + expected["composite"] * weight).sum().backward()
     (found.image * weight + found.composite * weight).sum().backward()
-    _assert_same_gradients(net, state)
+    # Batch statistics of the few values at the deepest levels magnify rounding: in training the literal form differs
+    # from itself in float64 by up to 0.3 % of the largest gradient.
+    _assert_same_gradients(net, state, 1e-2 if training else TOLERANCE)
 
 
-def _assert_same_gradients(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    scale = max(float(state[name].grad.abs().max()) for name, _ in net.named_parameters())  # type: ignore[union-attr]
-    assert scale > 0
+def _assert_same_gradients(net: torch.nn.Module, state: dict[str, torch.Tensor], tolerance: float) -> None:
+    """To `tolerance` of the largest gradient: they are far below one, and an absolute bound would let all pass."""
+    expected = {name: state[name].grad for name, _ in net.named_parameters()}
+    scale = max(float(value.abs().max()) for value in expected.values() if value is not None)
+    assert scale > 1e-3
     for name, parameter in net.named_parameters():
-        expected = state[name].grad
-        assert expected is not None, name
+        wanted = expected[name]
+        assert wanted is not None, name
         assert parameter.grad is not None, name
-        assert (parameter.grad - expected).abs().max() < TOLERANCE * max(scale, 1.0), name
+        off = float((parameter.grad - wanted).abs().max())
+        assert off < tolerance * scale, name
+        if not net.training:
+            # None is so small that its own error could hide. (Before batch statistics a bias has next to none.)
+            assert off <= 1e-2 * float(wanted.abs().max()) + 1e-7 * scale, name
 
 
 @torch.no_grad()
