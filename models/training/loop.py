@@ -203,14 +203,18 @@ class _Run:
             (loss / len(parts)).backward()
             if self.adversary:
                 judged = judge(self.adversary.requires_grad_(True))
-                (judged / len(parts)).backward()
                 values["adversary"] = float(judged.detach())
+                self._check({"adversary": values["adversary"]})
+                (judged / len(parts)).backward()
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value / len(parts)
         for module in (self.net, *([self.adversary] if self.adversary else [])):
             self.world.average_gradients(module)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), config.optim.clip or math.inf)
         self._check({"norm of the gradient": float(norm)})
+        if self.adversary:
+            # The adversary is not clipped; what it must not learn from is found before it has.
+            self._check({"norm of the adversary's gradient": _norm(self.adversary)})
         for optimiser in self.optimisers.values():
             optimiser.step()
         return {**sums, "gradient": float(norm)}
@@ -317,6 +321,10 @@ class _Run:
     def close(self) -> None:
         """End the processes that make samples."""
         self._batches = None
+
+
+def _norm(net: nn.Module) -> float:
+    return float(torch.stack([p.grad.norm() for p in net.parameters() if p.grad is not None]).norm())
 
 
 def _optimiser(net: nn.Module, optim: OptimConfig, lr: float) -> Optimizer:

@@ -177,13 +177,25 @@ def test_gradient_accumulation_takes_the_same_samples_and_logs_their_mean(tmp_pa
     assert logs[0]["gradient"] == pytest.approx(logs[1]["gradient"], rel=1e-3)
 
 
+class _FiniteWithoutGradient(torch.autograd.Function):
+    """1 forward, NaN backward."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
+        return torch.ones_like(value)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return grad * float("nan")
+
+
 class Poisoned:
-    """A stage whose loss becomes NaN at the fifth call."""
+    """A stage that goes wrong at the fifth call: in its loss, in its gradient, or in the adversary's."""
 
     kind = "mask"
 
-    def __init__(self, loss: LossConfig) -> None:
-        self.stage, self.calls = MaskStage(loss), 0
+    def __init__(self, loss: LossConfig, where: str) -> None:
+        self.stage, self.where, self.calls = MaskStage(loss), where, 0
 
     def adversary(self) -> nn.Module:
         return self.stage.adversary()
@@ -191,19 +203,39 @@ class Poisoned:
     def learn(self, net: nn.Module, batch: Any, adversary: nn.Module | None) -> Any:
         terms, judge = self.stage.learn(net, batch, adversary)
         self.calls += 1
-        if self.calls == 5:
+        if self.calls != 5:
+            return terms, judge
+        if self.where == "loss":
             terms["amodal"] = terms["amodal"] * float("nan")
+        elif self.where == "gradient":
+            terms["amodal"] = _FiniteWithoutGradient.apply(terms["amodal"])
+        elif self.where == "adversary":
+            return terms, lambda network: judge(network) * float("nan")
+        else:
+            return terms, lambda network: _FiniteWithoutGradient.apply(judge(network))
         return terms, judge
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path) -> None:
-    settings = config(8)
-    with pytest.raises(DeoccError, match=r"amodal is nan at step 5.*last\.ckpt") as caught:
-        train(job(tmp_path, settings, stage=Poisoned(settings.loss)), ALONE)
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("loss", "the amodal is nan"),
+        ("gradient", "the norm of the gradient is nan"),
+        ("adversary", "the adversary is nan"),
+        ("adversary's gradient", "the norm of the adversary's gradient is nan"),
+    ],
+)
+def test_what_is_no_number_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path, where: str, told: str) -> None:
+    settings = config(8, modal=1.0, amodal=1.0, adversarial=0.1)
+    # A checkpoint after every step: one of the bad step would be seen.
+    settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, log=1))
+    with pytest.raises(DeoccError, match=rf"{told} at step 5.*last\.ckpt") as caught:
+        train(job(tmp_path, settings, stage=Poisoned(settings.loss, where)), ALONE)
     assert "\n" not in str(caught.value)
     kept = read_checkpoint(tmp_path / CHECKPOINT)
     assert kept.state["step"] == 4
     assert all(bool(torch.isfinite(v).all()) for v in kept.tensors.values() if v.is_floating_point())
+    assert train(job(tmp_path, settings, resume=True), ALONE)["steps"] == 8
 
 
 def test_killed_while_saving_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,13 +258,25 @@ def test_killed_while_saving_keeps_the_checkpoint_before(tmp_path: Path, monkeyp
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def test_disk_full_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_full_is_one_line_and_the_checkpoint_before_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = files.os.replace, []
+
     def full(source: str, target: str) -> None:
-        raise OSError(28, "No space left on device")
+        if str(target).endswith(CHECKPOINT):
+            calls.append(target)
+            if len(calls) == 3:
+                raise OSError(28, "No space left on device")
+        real(source, target)
 
     monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(DeoccError, match="no space left"):
-        train(job(tmp_path, config(4)), ALONE)
+    with pytest.raises(DeoccError, match=r"last\.ckpt: no space left") as caught:
+        train(job(tmp_path, config(8)), ALONE)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob(".tmp-*"))
+    assert read_checkpoint(tmp_path / CHECKPOINT).state["step"] == 2
+    assert train(job(tmp_path, config(8), resume=True), ALONE)["steps"] == 8
 
 
 def truncate(path: Path) -> None:
@@ -322,11 +366,13 @@ def test_bfloat16_trains_and_keeps_float32_weights(tmp_path: Path) -> None:
         settings,
         optim=dataclasses.replace(settings.optim, steps=2, batch=2),
         data=PLAIN,
-        run=dataclasses.replace(settings.run, log=1),
+        run=dataclasses.replace(settings.run, log=1, precision="bfloat16"),
     )
     made = job(tmp_path, settings)
+    seen = set()
+    made.net.amodal_head[0].register_forward_hook(lambda module, given, out: seen.add(out.dtype))  # type: ignore[union-attr, operator, index]
     train(made, ALONE)
-    assert settings.run.precision == "bfloat16"
+    assert seen == {torch.bfloat16}
     assert {p.dtype for p in made.net.parameters()} == {torch.float32}
 
 
