@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,9 @@ def _stage_command(stage: str, short_help: str, text: str) -> None:
     @click.option("--resume", is_flag=True, help="Go on with a stopped run, exactly where it was.")
     def command(out: Path, resume: bool, **options: Any) -> None:
         request, config = _begin(stage, options)
-        _told(run_training(request, config, out, resume), out)
+        record = run_training(request, config, out, resume)
+        if record is not None:
+            _told(record, out)
 
 
 _stage_command(
@@ -136,6 +139,8 @@ def ablate(stage: str, out: Path, rows: str, **options: Any) -> None:
     request, config = _begin(stage, options)
     if request.val is None:
         raise UsageError("ablate needs --val DATASET to score on")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("ablate runs in one process; start it without torchrun, or train its rows one by one")
     chosen = rows_of(stage, tuple(r for r in rows.split(",") if r))
     results: list[dict[str, Any]] = []
     for name, changes in chosen.items():

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _PROBES = 8
 
 
-def run_training(request: Request, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any]:
-    """One run from the options to the record that goes with the weights.
+def run_training(request: Request, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
+    """One run from the options to the record that goes with the weights; None in all processes but the first.
 
     Raises:
         DeoccError: whatever a user can mend.
@@ -81,7 +81,7 @@ def run_training(request: Request, config: TrainConfig, out: Path, resume: bool)
                 draw_curves(out)
             except DeoccError as error:
                 tell(str(error))
-    return record
+    return record if here.first else None
 
 
 def _teller(first: bool) -> Callable[[str], None]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,26 @@ def test_ablation_trains_and_scores_its_rows(dataset: Path, tmp_path: Path, caps
     before = (out / "full" / "train.json").stat().st_mtime_ns
     run(ablate, *arguments, *SHORT, "--rows", "full")
     assert (out / "full" / "train.json").stat().st_mtime_ns == before
+
+
+def test_two_processes_train_one_network_and_one_speaks(tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, "-m", "deocc_bench.cli", "train", "mask", *PEOPLE, *SHORT, "--out", str(tmp_path / "run")]
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("2 steps in") == 1
+    assert done.stderr.count("step 2/2") == 1
+    record = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert (record["processes"], record["samples"]) == (2, 4)
+    load_weights(tmp_path / "run" / "weights.safetensors")
+
+
+def test_ablation_under_torchrun_is_refused(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="without torchrun"):
+        run(ablate, "mask", "--data", dataset, "--val", dataset, *SHORT, "--out", tmp_path / "ablation")
 
 
 def test_rows_and_table() -> None:
