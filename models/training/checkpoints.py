@@ -93,7 +93,8 @@ def check_run(checkpoint: Checkpoint, run: Mapping[str, Any]) -> None:
     Raises:
         InputError: another stage, preset, network or configuration; says what differs.
     """
-    wrong = _differences(run, checkpoint.run, "")
+    # What stands at the top (stage, preset) first: the rest follows from it.
+    wrong = sorted(_differences(run, checkpoint.run, ""), key=lambda text: text.partition(":")[0].count("."))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         problem = f"is of another run ({'; '.join(wrong[:3])}{more})"

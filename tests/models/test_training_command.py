@@ -68,6 +68,13 @@ def test_mask_stage_on_the_fly_then_resumed(tmp_path: Path, capsys: pytest.Captu
     assert [row["step"] for row in read_log(out / "log.csv")] == [1, 2, 3]
     with pytest.raises(InputError, match="branches"):
         run(train, "mask", *PEOPLE, *SHORT, "--out", out, "--resume", "--net", "branches=false")
+    with pytest.raises(InputError, match=r"is of another run \(.*preset: 'tiny' there, 'unet' here"):
+        run(train, "mask", *PEOPLE, *SHORT, "--out", out, "--resume", "--preset", "unet")
+    started = ["--start", out / "weights.safetensors", "--out", tmp_path / "other"]
+    with pytest.raises(InputError, match=r"another configuration \(branches: False here, True in the file"):
+        run(train, "mask", *PEOPLE, *SHORT, *started, "--net", "branches=false")
+    with pytest.raises(InputError, match="holds a mask network, not a content network"):
+        run(train, "content", *PEOPLE, *SHORT, *started)
 
 
 def test_content_stage_from_a_folder_with_validation(
@@ -85,8 +92,18 @@ def test_content_stage_from_a_folder_with_validation(
     assert "ssim_invisible" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("stage", "size", "missing", "kept"),
+    [("mask", 64, "parsing_modal, parsing_amodal", "amodal"), ("content", 128, "part_colour", "hole_l1")],
+)
 def test_a_dataset_without_parsing_trains_without_those_terms_and_says_so(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stage: str,
+    size: int,
+    missing: str,
+    kept: str,
+    dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from deocc_bench.core.dataset import DatasetReader
 
@@ -98,11 +115,11 @@ def test_a_dataset_without_parsing_trains_without_those_terms_and_says_so(
         lines.append(write_sample(bare, sample))
     finish(bare, "bare", {"train": lambda: iter(lines)}, {"kind": "test"})
     out = tmp_path / "run"
-    run(train, "mask", "--data", bare, *SHORT, "--out", out)
-    assert "no parsing in the data: trained without parsing_modal, parsing_amodal" in capsys.readouterr().err
+    run(train, stage, "--data", bare, *SHORT, "--set", f"data.size={size}", "--out", out)
+    assert f"no parsing in the data: trained without {missing}\n" in capsys.readouterr().err
     row = read_log(out / "log.csv")[-1]
-    assert "parsing_modal" not in row
-    assert row["amodal"] > 0
+    assert not set(missing.split(", ")) & set(row)
+    assert row[kept] > 0
 
 
 def test_terms_that_need_vgg_are_off_with_a_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
