@@ -13,6 +13,9 @@ from typing import Any
 from deocc_bench.core.errors import DeoccError, InputError
 
 _TMP_PREFIX = ".tmp-"
+# The only way to read it is to set it, which would be felt by other threads: once, while there is one.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -29,7 +32,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         handle, temporary = tempfile.mkstemp(prefix=_TMP_PREFIX, dir=path.parent)
         with os.fdopen(handle, "wb") as f:
             f.write(raw)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -79,9 +82,3 @@ def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
