@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from deocc_bench.core.errors import InputError
@@ -55,6 +56,13 @@ class _Stage:
         self.device = resolve_device(device)
         self.form = fast_form(self.net, self.device, **options)
         self.size = self.net.config.size
+
+    def moved(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The tensors on the network's device, all of them arrived."""
+        there = tuple(t.to(self.device) for t in tensors)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return there
 
 
 class TwoStage:
@@ -131,6 +139,7 @@ class TwoStage:
         if mask is not None:
             parts += [
                 ("mask: image to tensor", lambda b: (b, *self._mask_tensors(b, b.initial))),
+                ("mask: host-to-device", lambda v: (v[0], v[1], mask.moved(v[2]))),
                 ("mask: network", lambda v: (v[0], v[1], mask.form(*v[2]))),
                 ("mask: tensor to masks", lambda v: (v[0], self._masks(*v))),
             ]
@@ -139,6 +148,7 @@ class TwoStage:
         if content is not None:
             parts += [
                 ("content: image to tensor", lambda b: (b, *self._content_tensors(b))),
+                ("content: host-to-device", lambda v: (v[0], v[1], content.moved(v[2]))),
                 ("content: network", lambda v: (v[0], v[1], content.form(*v[2]))),
                 ("content: tensor to image", lambda v: self._composed(*v)),
             ]
