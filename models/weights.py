@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.provenance import digest
 from deocc_bench.models.config import ContentConfig, MaskConfig, differences
@@ -55,11 +55,15 @@ def shipped_weights(name: str) -> Path | None:
 def save_weights(
     path: str | Path, net: Net, preset: str, training: dict[str, Any] | None = None, half: bool = False
 ) -> WeightsInfo:
-    """Write a network's parameters and buffers, atomically; `half` stores floats as float16.
+    """Write a network's parameters and buffers, atomically; `half` stores kernels and matrices as float16.
 
-    `training` is the JSON-able record of how they came about. Raises `DeoccError` where the file can't be written.
+    `training` is the JSON-able record of how they came about. Raises `DeoccError` where the file can't be written, or a
+    tensor holds what is no finite number.
     """
     tensors = {name: _stored(value, half) for name, value in net.state_dict().items()}
+    broken = _not_finite(tensors)
+    if broken:
+        raise DeoccError(f"{path}: not written, {', '.join(broken[:3])} would hold infinite or undefined numbers")
     kind: Kind = "mask" if isinstance(net, MaskNet) else "content"
     config = dataclasses.asdict(net.config)
     info = WeightsInfo(Path(path), kind, preset, config, _digest(tensors), training or {})
@@ -108,13 +112,25 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
         raise InputError(path, "; ".join(wrong[:3]) + more, "the file was edited or made by another version")
     if _digest(tensors) != info.digest:
         raise InputError(path, "the tensors do not match the digest stored with them", "copy or download it again")
+    broken = _not_finite(tensors)
+    if broken:
+        raise InputError(path, f"{', '.join(broken[:3])} holds infinite or undefined numbers", "train it again")
     net.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
     return net.eval(), info
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
     value = value.detach().cpu().contiguous()
-    return value.half() if half and value.is_floating_point() else value
+    return value.half() if half and halves(value) else value
+
+
+def halves(value: Tensor) -> bool:
+    """Whether a tensor is stored in float16: vectors are not, they are small and a variance may be beyond its range."""
+    return value.is_floating_point() and value.dim() > 1
+
+
+def _not_finite(tensors: dict[str, Tensor]) -> list[str]:
+    return [name for name, value in tensors.items() if not torch.isfinite(value).all()]
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.models.config import ContentConfig, MaskConfig
 from deocc_bench.models.weights import FORMAT, build, load_weights, read_info, save_weights, shipped_weights
 
@@ -111,6 +111,31 @@ def test_broken_files_are_one_line(saved: Path, tmp_path: Path) -> None:
     rewrite(saved, config='{"depth": 9}')
     with pytest.raises(InputError, match="configuration is unknown"):
         load_weights(saved)
+
+
+def test_variances_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+    net = build(CONFIG, seed=3)
+    norm = next(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert norm.running_var is not None
+    norm.running_var.fill_(1e6)
+    save_weights(tmp_path / "net.safetensors", net, "tiny", half=True)
+    again, _ = load_weights(tmp_path / "net.safetensors")
+    norm = next(m for m in again.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert norm.running_var is not None
+    assert torch.equal(norm.running_var, torch.full_like(norm.running_var, 1e6))
+
+
+def test_infinite_weights_are_neither_written_nor_read(tmp_path: Path, saved: Path) -> None:
+    net = build(CONFIG, seed=3)
+    name, values = next((n, p) for n, p in net.named_parameters() if p.dim() == 4)
+    values.data[0, 0, 0, 0] = 1e6  # infinite in float16
+    with pytest.raises(DeoccError, match=f"not written, {name} would hold infinite"):
+        save_weights(tmp_path / "half.safetensors", net, "tiny", half=True)
+    assert not (tmp_path / "half.safetensors").exists()
+    values.data[0, 0, 0, 0] = float("nan")
+    with pytest.raises(DeoccError, match="infinite or undefined"):
+        save_weights(saved, net, "tiny")
+    load_weights(saved)
 
 
 def test_a_pickle_is_refused(tmp_path: Path) -> None:
