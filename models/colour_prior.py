@@ -38,17 +38,19 @@ class ColourPrior(nn.Module):
     def forward(self, erased: Tensor, visible: Tensor, modal_parsing: Tensor, amodal_parsing: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1]; pixels of no part are 0. Arguments as for `ContentNet.forward`."""
         with torch.autocast(erased.device.type, enabled=False):
-            return self._painted(erased.float(), visible.float(), modal_parsing, amodal_parsing)
+            colours = self.colours(erased, visible, modal_parsing)
+            parts = one_hot_parts(amodal_parsing, (erased.shape[2], erased.shape[3]), colours.dtype).flatten(2)
+            return (colours.transpose(1, 2) @ parts).view(erased.shape)
 
-    def _painted(self, picture: Tensor, visible: Tensor, modal_parsing: Tensor, amodal_parsing: Tensor) -> Tensor:
+    def colours(self, erased: Tensor, visible: Tensor, modal_parsing: Tensor) -> Tensor:
+        """N x 19 x 3 float32 in [-1, 1]: the probable colour of each part."""
+        picture = erased.float()
         size = (picture.shape[2], picture.shape[3])
-        seen = (one_hot_parts(modal_parsing, size, picture.dtype) * visible).flatten(2)
+        seen = (one_hot_parts(modal_parsing, size, picture.dtype) * visible.float()).flatten(2)
         counts = seen.sum(dim=2)
         means = (seen @ picture.flatten(2).transpose(1, 2)) / counts.clamp(min=1.0)[..., None]
         # The learned colour is a source of area 1, the whole picture.
         area = torch.cat([counts / (size[0] * size[1]), torch.ones_like(counts[:, :1])], dim=1)
         odds = torch.exp(_PACE * self.affinity)[None] * area[:, None]
         share = odds / odds.sum(dim=2, keepdim=True)
-        colours = share[..., :PARTS] @ means + share[..., PARTS:] * (_PACE * self.learned)
-        parts = one_hot_parts(amodal_parsing, size, picture.dtype).flatten(2)
-        return (colours.transpose(1, 2) @ parts).view_as(picture)
+        return share[..., :PARTS] @ means + share[..., PARTS:] * (_PACE * self.learned)

@@ -23,7 +23,7 @@ from deocc_bench.models.weights import Config, Kind, build, load_weights, read_i
 
 RANDOM_SEED = 0
 
-GIVEN_MASK = 2.0
+GIVEN_MASK = 1.0
 """Log-odds that a pixel of the given mask adds to a network that works at less than the image's size."""
 
 
@@ -127,8 +127,8 @@ class TwoStage:
         """The images with the invisible human region repainted; every other pixel is the input's."""
         if batch.modal is None or batch.amodal is None:
             raise InputError(self.name, "needs modal and amodal masks", "run it as task content or joint")
-        frame, tensors = self._content_tensors(batch)
-        return self._composed(batch, frame, self._stages["content"].form(*tensors))
+        frame, labels, tensors = self._content_tensors(batch)
+        return self._composed(batch, frame, labels, tensors, self._stages["content"].form(*tensors))
 
     def latency_stages(self, batch: Batch) -> list[tuple[str, Callable[[Any], Any]]]:
         """What a run is made of, for `deocc-bench latency`: the first function takes the batch, each next one the
@@ -148,13 +148,14 @@ class TwoStage:
         if content is not None:
             parts += [
                 ("content: image to tensor", lambda b: (b, *self._content_tensors(b))),
-                ("content: host-to-device", lambda v: (v[0], v[1], content.moved(v[2]))),
-                ("content: network", lambda v: (v[0], v[1], content.form(*v[2]))),
+                ("content: host-to-device", lambda v: (*v[:3], content.moved(v[3]))),
+                ("content: network", lambda v: (*v, content.form(*v[3]))),
                 ("content: tensor to image", lambda v: self._composed(*v)),
             ]
         return parts
 
-    def _content_tensors(self, batch: Batch) -> tuple[Frame, tuple[Tensor, ...]]:
+    def _content_tensors(self, batch: Batch) -> tuple[Frame, np.ndarray, tuple[Tensor, ...]]:
+        """The frame, the amodal parsing at the images' size, and what the network reads."""
         assert batch.modal is not None
         assert batch.amodal is not None
         stage = self._stages["content"]
@@ -162,12 +163,25 @@ class TwoStage:
         modal, amodal = frame.masks(batch.modal), frame.masks(batch.amodal)
         erased, visible = content_input(frame.images(batch.images), modal, amodal)
         modal_parsing, parsing = self._parsing(batch)
-        return frame, (erased, visible, amodal, frame.labels(modal_parsing), frame.labels(parsing))
+        return frame, parsing, (erased, visible, amodal, frame.labels(modal_parsing), frame.labels(parsing))
 
-    def _composed(self, batch: Batch, frame: Frame, result: ContentResult) -> ContentOutput:
+    @torch.inference_mode()
+    def _composed(
+        self, batch: Batch, frame: Frame, labels: np.ndarray, tensors: tuple[Tensor, ...], result: ContentResult
+    ) -> ContentOutput:
         assert batch.modal is not None
         assert batch.amodal is not None
-        painted = frame.back(result.image.float().cpu().permute(0, 2, 3, 1).numpy())
+        image, flat = result.image.float().cpu().permute(0, 2, 3, 1).numpy(), None
+        prior = getattr(self._stages["content"].net, "prior", None)
+        if prior is not None and frame.shrinks:
+            # What the network adds is smooth and can be enlarged; the parts' colours meet in edges, which are drawn at
+            # the image's own size.
+            erased, visible, _, modal_parsing, parsing = (t.cpu() for t in tensors)
+            table = np.pad(prior.colours(erased, visible, modal_parsing).numpy(), ((0, 0), (1, 0), (0, 0)))
+            image = image - np.stack([t[p] for t, p in zip(table, parsing.numpy(), strict=True)])
+            flat = np.stack([t[p] for t, p in zip(table, labels, strict=True)])
+        painted = frame.back(image)
+        painted = painted if flat is None else painted + flat
         painted = np.clip(np.rint((painted + 1.0) * 127.5), 0, 255).astype(np.uint8)
         invisible = batch.amodal & ~batch.modal
         return ContentOutput(np.where(invisible[..., None], painted, batch.images))

@@ -168,3 +168,21 @@ def test_frames_round_trip(image: tuple[int, int], frame: tuple[int, int]) -> No
     if (fitted.height, fitted.width) != frame:
         assert float(tensor.min()) == pytest.approx(-1.0)
     assert fitted.back(tensor.permute(0, 2, 3, 1).numpy()).shape == values.shape
+
+
+def test_parts_meet_in_edges_of_the_images_own_size() -> None:
+    # A fresh network paints nothing but the colour of each part; the edge lies within a pixel of its working size.
+    method, batch = TwoStage(size=128), make_batch(256, 256)
+    assert batch.amodal is not None
+    assert batch.modal is not None
+    labels = np.where(np.arange(256) < 101, 5, 9).astype(np.uint8) * batch.amodal
+    images = np.where((labels == 5)[..., None], np.uint8([200, 40, 40]), np.uint8([20, 60, 220]))
+    batch = dataclasses.replace(batch, images=images, parsing=labels)
+    assert batch.amodal is not None
+    assert batch.modal is not None
+    painted = method.recover(batch).images
+    invisible = batch.amodal & ~batch.modal
+    for part in (5, 9):
+        here = painted[0][invisible[0] & (labels[0] == part)]
+        assert len(np.unique(here, axis=0)) == 1
+        assert np.abs(here[0].astype(int) - images[0][labels[0] == part][0]).max() <= 10
