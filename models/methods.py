@@ -173,9 +173,9 @@ class TwoStage:
         assert batch.amodal is not None
         image, flat = result.image.float().cpu().permute(0, 2, 3, 1).numpy(), None
         prior = getattr(self._stages["content"].net, "prior", None)
-        if prior is not None and frame.shrinks:
+        if prior is not None and frame.shrinks and self.parsing_used == "true":
             # What the network adds is smooth and can be enlarged; the parts' colours meet in edges, which are drawn at
-            # the image's own size.
+            # the image's own size. The mask stage's own parsing knows no finer edges.
             erased, visible, _, modal_parsing, parsing = (t.cpu() for t in tensors)
             table = np.pad(prior.colours(erased, visible, modal_parsing).numpy(), ((0, 0), (1, 0), (0, 0)))
             image = image - np.stack([t[p] for t, p in zip(table, parsing.numpy(), strict=True)])
