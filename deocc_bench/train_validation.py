@@ -45,7 +45,13 @@ def validation_of(request: Request, out: Path) -> Validation | None:
 
 
 def score_weights(request: Request, weights: Path) -> dict[str, float]:
-    """The benchmark's metrics of stored weights on the validation data, as `evaluate` would give them."""
+    """The benchmark's metrics of stored weights on the validation data, as `evaluate` would give them.
+
+    What is not defined (the modal mask of a network that refines none) is left out; the first metric may not be.
+
+    Raises:
+        InputError: the samples can't decide which weights are best.
+    """
     from deocc_bench.benchmark.metrics.aggregate import aggregate
     from deocc_bench.benchmark.metrics.content import content_row
     from deocc_bench.benchmark.metrics.masks import mask_row, truth_row
@@ -84,4 +90,7 @@ def score_weights(request: Request, weights: Path) -> dict[str, float]:
         rows.append(row)
     names = metrics_of(request.stage, request.preset)
     values = aggregate(to_table(rows), request.stage, resamples=0, metrics=names)
-    return {name: float("nan") if v["value"] is None else float(v["value"]) for name, v in values.items()}
+    scores = {name: float(v["value"]) for name, v in values.items() if v["value"] is not None}
+    if names[0] not in scores:
+        raise InputError(request.val, f"{names[0]} is defined on none of its samples", "validate on other samples")
+    return scores

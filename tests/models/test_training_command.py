@@ -155,11 +155,11 @@ def test_templates_are_fitted_once_and_given(tmp_path: Path, capsys: pytest.Capt
 def test_ablation_trains_and_scores_its_rows(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ablation"
     arguments = ["mask", "--data", dataset, "--val", dataset, "--val-split", "test", "--val-limit", 2, "--out", out]
-    run(ablate, *arguments, *SHORT, "--rows", "full,no-branches,unet")
+    run(ablate, *arguments, *SHORT, "--rows", "full,no-branches,no-refinement,unet")
     table = capsys.readouterr().out
     assert table == (out / "ablation.md").read_text()
     names = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
-    assert names == ["full", "no-branches", "unet"]
+    assert names == ["full", "no-branches", "no-refinement", "unet"]
     assert "amodal_iou_mean" in table
     assert "(+" in table or "(-" in table
     # A second call trains nothing anew.
