@@ -11,6 +11,7 @@ post-processing are stages like others, named `host-to-device`, `device-to-host`
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -195,7 +196,11 @@ def measure_methods(
             progress(f"details of {method.name}")
             row["sub_stages"] = _sub_stages(method, subject.batch, timer, effort, clock)
             row["throughput"] = _throughput(method, size, timer, effort, clock) if throughput else None
-            row |= {"parameters": method.describe()["parameters"], "flops": flops(subject), "peak_memory_bytes": memory}
+            row |= {
+                "parameters": method.describe()["parameters"],
+                "flops": flops(subject, method),
+                "peak_memory_bytes": memory,
+            }
             row |= {"precision": getattr(method.instance, "precision", None), "options": dict(method.options)}
         report.append(row)
     return {
@@ -240,14 +245,17 @@ def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (
     return method, None if before is None or peak is None else max(0, peak - before)
 
 
-def flops(subject: Subject) -> int | None:
-    """Floating-point operations of one run by `torch.utils.flop_counter`; None for what runs outside torch."""
+def flops(subject: Subject, method: Method) -> int | None:
+    """Floating-point operations of one run by `torch.utils.flop_counter`; None for what runs outside torch.
+
+    A method that runs operations the counter does not know may offer `countable()`, a context in which it runs others.
+    """
     if "torch" not in sys.modules:
         return None
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with counter:
+    with getattr(method.instance, "countable", contextlib.nullcontext)(), counter:
         value = subject.batch
         for _, function in subject.stages:
             value = function(value)

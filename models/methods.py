@@ -1,8 +1,9 @@
 """The networks as methods of the benchmark: ``two-stage[:preset]``, ``mask-baseline``, ``content-baseline``."""
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ class TwoStage:
             raise InputError(self.name, "needs modal and amodal masks", "run it as task content or joint")
         frame, labels, tensors = self._content_tensors(batch)
         return self._composed(batch, frame, labels, tensors, self._stages["content"].form(*tensors))
+
+    @contextlib.contextmanager
+    def countable(self) -> Iterator[None]:
+        """Within, the networks run as they are described: counters of operations can't see into the fast forms."""
+        forms = {kind: stage.form for kind, stage in self._stages.items()}
+        for stage in self._stages.values():
+            stage.form = torch.inference_mode()(stage.net.forward)
+        try:
+            yield
+        finally:
+            for kind, form in forms.items():
+                self._stages[kind].form = form
 
     def latency_stages(self, batch: Batch) -> list[tuple[str, Callable[[Any], Any]]]:
         """What a run is made of, for `deocc-bench latency`: the first function takes the batch, each next one the

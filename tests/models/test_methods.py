@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.types import Batch
@@ -186,3 +187,14 @@ def test_parts_meet_in_edges_of_the_images_own_size() -> None:
         here = painted[0][invisible[0] & (labels[0] == part)]
         assert len(np.unique(here, axis=0)) == 1
         assert np.abs(here[0].astype(int) - images[0][labels[0] == part][0]).max() <= 10
+
+
+def test_countable_runs_the_networks_that_a_counter_sees() -> None:
+    method, batch = TwoStage(size=128), make_batch(128, 128, count=1)
+    forms = {kind: stage.form for kind, stage in method._stages.items()}
+    whole = method.complete(batch).amodal
+    with method.countable(), FlopCounterMode(display=False) as counter:
+        plain = method.complete(batch).amodal
+    assert counter.get_total_flops() > 1e9  # the mask network alone
+    assert np.mean(whole != plain) < 1e-3
+    assert {kind: stage.form for kind, stage in method._stages.items()} == forms
