@@ -16,7 +16,7 @@ from deocc_bench.core.types import Batch, MaskOutput
 from deocc_bench.models.frames import Frame
 from deocc_bench.models.hourglass import Hourglass
 from deocc_bench.models.mask_net import MaskLogits
-from deocc_bench.models.weights import halves
+from deocc_bench.models.weights import stored
 
 FORMAT = "deocc-bench unet 1"
 WIDTH, SIZE = 16, 128
@@ -75,9 +75,8 @@ class UNetMethod:
 
 def save_unet(net: UNet, path: str | Path) -> None:
     """Write the weights, in half precision, in one piece."""
-    tensors = {k: v.half() if halves(v) else v for k, v in net.state_dict().items()}
     metadata = {"format": FORMAT, "width": str(net.width)}
-    atomic_write(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
+    atomic_write(path, save(stored(path, net, half=True), metadata))
 
 
 def load_unet(path: str | Path) -> UNet:

@@ -12,17 +12,11 @@ from deocc_bench.train_request import Request, saver
 if TYPE_CHECKING:
     from deocc_bench.models.training.loop import Validation
 
-# What is looked at, the deciding one first.
-_METRICS = {
+# What is looked at, the one that decides which weights are kept first; higher is better in that one.
+METRICS = {
     "mask": ("amodal_iou_mean", "invisible_iou_mean", "modal_iou_mean"),
     "content": ("ssim_invisible", "l1_invisible", "garment_delta_e"),
 }
-
-
-def metrics_of(stage: str, preset: str) -> tuple[str, ...]:
-    """Metric ids of a stage, the one that decides which weights are kept first; higher is better in that one."""
-    # The plain U-Net gives no modal mask.
-    return _METRICS[stage][: 2 if preset == UNET else None]
 
 
 def validation_of(request: Request, out: Path) -> Validation | None:
@@ -31,7 +25,6 @@ def validation_of(request: Request, out: Path) -> Validation | None:
 
     if request.val is None:
         return None
-    names = metrics_of(request.stage, request.preset)
 
     def score(net: Any) -> dict[str, float]:
         path = out / "validated.safetensors"
@@ -41,7 +34,7 @@ def validation_of(request: Request, out: Path) -> Validation | None:
         finally:
             path.unlink(missing_ok=True)
 
-    return Validation(score, names[0])
+    return Validation(score, METRICS[request.stage][0])
 
 
 def score_weights(request: Request, weights: Path) -> dict[str, float]:
@@ -88,7 +81,7 @@ def score_weights(request: Request, weights: Path) -> dict[str, float]:
             image = method.recover(batch).images[0]
             row |= truth_row(s.amodal, s.modal) | content_row(s.image, s.complete, s.amodal, s.modal, image, s.parsing)
         rows.append(row)
-    names = metrics_of(request.stage, request.preset)
+    names = METRICS[request.stage]
     values = aggregate(to_table(rows), request.stage, resamples=0, metrics=names)
     scores = {name: float(v["value"]) for name, v in values.items() if v["value"] is not None}
     if names[0] not in scores:

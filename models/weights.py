@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import atomic_write
@@ -60,10 +60,7 @@ def save_weights(
     `training` is the JSON-able record of how they came about. Raises `DeoccError` where the file can't be written, or a
     tensor holds what is no finite number.
     """
-    tensors = {name: _stored(value, half) for name, value in net.state_dict().items()}
-    broken = _not_finite(tensors)
-    if broken:
-        raise DeoccError(f"{path}: not written, {', '.join(broken[:3])} would hold infinite or undefined numbers")
+    tensors = stored(path, net, half)
     kind: Kind = "mask" if isinstance(net, MaskNet) else "content"
     config = dataclasses.asdict(net.config)
     info = WeightsInfo(Path(path), kind, preset, config, _digest(tensors), training or {})
@@ -119,14 +116,19 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
     return net.eval(), info
 
 
-def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    return value.half() if half and halves(value) else value
+def stored(path: str | Path, net: nn.Module, half: bool) -> dict[str, Tensor]:
+    """A network's parameters and buffers as they go into the file at `path`; `half`: kernels and matrices as float16.
 
-
-def halves(value: Tensor) -> bool:
-    """Whether a tensor is stored in float16: vectors are not, they are small and a variance may be beyond its range."""
-    return value.is_floating_point() and value.dim() > 1
+    Vectors stay float32: they are small, and a variance may be beyond float16's range. Raises `DeoccError` where a
+    tensor holds what is no finite number.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() and v.dim() > 1 else v for k, v in tensors.items()}
+    broken = _not_finite(tensors)
+    if broken:
+        raise DeoccError(f"{path}: not written, {', '.join(broken[:3])} would hold infinite or undefined numbers")
+    return tensors
 
 
 def _not_finite(tensors: dict[str, Tensor]) -> list[str]:
