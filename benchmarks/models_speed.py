@@ -3,6 +3,7 @@
     python benchmarks/models_speed.py speed            batch 1, 256x256, interleaved literal / ours, medians and ratios
     python benchmarks/models_speed.py memory           peak memory of one PGA block by number of positions, figure
     python benchmarks/models_speed.py attention        chunked softmax and scaled_dot_product_attention on this CPU
+    python benchmarks/models_speed.py convolutions     3x3 convolutions by shape: NNPACK, packed for oneDNN, Winograd
 
 Ratios are medians over rounds of (ours / literal) within a round, so that a slow moment of the machine hits both. CPU
 time (all threads) is given beside wall time: a loaded machine stretches the second and hardly the first.
@@ -26,13 +27,21 @@ import torch
 from deocc_bench.models.attention import mutual_attention
 from deocc_bench.models.config import ContentConfig
 from deocc_bench.models.content_net import ContentNet, content_input
+from deocc_bench.models.cpu import FastConv
 from deocc_bench.models.deploy import fast_form
 from deocc_bench.models.mask_net import MaskNet
 from deocc_bench.models.pga import ParsingGuidedAttention
+from deocc_bench.models.winograd import WinogradConv
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = (32, 48, 64, 96, 128)
 CHANNELS = 128
+CONVOLUTIONS = (
+    (1024, 256, 32), (512, 512, 32), (256, 512, 32), (768, 256, 32), (256, 256, 32), (128, 128, 32),
+    (512, 128, 64), (256, 256, 64), (128, 192, 64), (128, 128, 64), (64, 64, 64), (19, 16, 64),
+    (256, 64, 128), (128, 128, 128), (64, 64, 128), (128, 64, 256), (64, 64, 256), (32, 32, 256), (4, 64, 256),
+    (512, 512, 16), (1536, 512, 8),
+)  # fmt: skip
 
 
 def literal_module() -> ModuleType:
@@ -146,6 +155,28 @@ def attention_speed(rounds: int) -> dict[str, float]:
     return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 
 
+@torch.no_grad()
+def convolutions(rounds: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of a 3x3 convolution by backend: what the rules of `models/cpu.py` stand on."""
+    times: dict[str, dict[str, float]] = {}
+    for inputs, outputs, side in CONVOLUTIONS:
+        x, weight = torch.randn(1, inputs, side, side), torch.randn(outputs, inputs, 3, 3) / (3 * inputs**0.5)
+        bias = torch.randn(outputs)
+        packed, winograd = FastConv(weight, bias), WinogradConv(weight, bias)
+        runs: dict[str, Callable[[], Any]] = {
+            "packed": lambda c=packed, x=x: c._packed(x),  # type: ignore[misc]
+            "winograd": lambda c=winograd, x=x: c(x),  # type: ignore[misc]
+        }
+        if torch._nnpack_available():
+            runs["nnpack"] = lambda x=x, w=weight, b=bias: torch._nnpack_spatial_convolution(x, w, b, 1, 1)  # type: ignore[misc]
+        for run in runs.values():
+            run()
+        found = [{name: seconds(run)[0] for name, run in runs.items()} for _ in range(rounds)]
+        medians = {name: 1e3 * statistics.median(row[name] for row in found) for name in runs}
+        times[f"{inputs} -> {outputs} at {side} x {side}"] = {name: round(value, 2) for name, value in medians.items()}
+    return times
+
+
 def block_peak(form: str, side: int) -> float:
     """MiB that one PGA block (C = 128) needs on top of its process, weights and input: run in a process of its own."""
     torch.set_num_threads(1)
@@ -197,7 +228,7 @@ def memory(figure: Path) -> dict[str, list[float]]:
 def main() -> None:
     """Parse, measure, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "memory", "attention", "block"))
+    parser.add_argument("what", choices=("speed", "memory", "attention", "convolutions", "block"))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "figures" / "pga_memory.png")
@@ -211,6 +242,7 @@ def main() -> None:
     runs: dict[str, Callable[[], Any]] = {
         "speed": lambda: speed(options.rounds),
         "attention": lambda: attention_speed(options.rounds),
+        "convolutions": lambda: convolutions(options.rounds),
         "memory": lambda: memory(options.figure),
     }
     print(json.dumps(runs[options.what](), indent=1))

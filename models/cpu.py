@@ -1,9 +1,9 @@
 """The two networks for inference on a CPU in float32: the same values, less work and less memory traffic.
 
-What is different from the plain forward passes: batch normalisation is folded; wide 3x3 convolutions at high resolution
-run as Winograd transforms (NNPACK), the others with weights packed once for oneDNN; concatenations are written in place
-into one buffer; convolutions that read the same feature run as one; masks that are one everywhere are not multiplied.
-Falls back to plain convolutions where a backend is missing.
+What is different from the plain forward passes: batch normalisation is folded; wide 3x3 convolutions run as Winograd
+transforms (NNPACK at high resolution, `winograd` at middle ones), the others with weights packed once for oneDNN;
+concatenations are written in place into one buffer; convolutions that read the same feature run as one; masks that are
+one everywhere are not multiplied. Falls back to plain convolutions where a backend is missing.
 """
 
 import torch
@@ -18,12 +18,17 @@ from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.parsing import ParsingBranch, one_hot_parts
 from deocc_bench.models.partial_conv import PartialConv
 from deocc_bench.models.pga import ParsingGuidedAttention
+from deocc_bench.models.winograd import WinogradConv, fits
 
-WINOGRAD_POSITIONS = 64 * 64
-"""Fewest positions for Winograd's transform: below, transforming the weights costs more than it saves (measured)."""
+# Where which convolution is the fastest: measured, `benchmarks/models_speed.py convolutions`.
+NNPACK_POSITIONS, NNPACK_INPUTS = 64 * 64, 64
+"""Fewest positions and input channels for NNPACK, which transforms the kernel in every call."""
+
+WINOGRAD_POSITIONS, WINOGRAD_KERNELS = (32 * 32, 64 * 64), 128 * 192
+"""Fewest and most positions for `WinogradConv`, whose tiles outgrow the caches; fewest channels in x channels out."""
 
 
-def _winograd_available() -> bool:
+def _nnpack_available() -> bool:
     """NNPACK initialises itself in this call; without it, its convolutions fail."""
     return bool(torch._nnpack_available())
 
@@ -41,8 +46,11 @@ class FastConv:
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: int = 1, act: str = "none") -> None:
         self.weight, self.bias, self.stride, self.act = weight.detach().contiguous(), bias, stride, act
         self.padding, self.outputs = weight.shape[2] // 2, weight.shape[0]
-        self.winograd = _winograd_available() and stride == 1 and weight.shape[2] == 3
+        small = stride == 1 and weight.shape[2] == 3
+        self.nnpack = small and weight.shape[1] >= NNPACK_INPUTS and _nnpack_available()
+        self.wide = small and weight.shape[0] * weight.shape[1] >= WINOGRAD_KERNELS
         self.packed: Tensor | None = None
+        self.winograd: WinogradConv | None = None
 
     @classmethod
     def of(cls, *convs: nn.Module, act: str = "none") -> "FastConv":
@@ -52,7 +60,12 @@ class FastConv:
         return cls(torch.cat([part.weight for part in parts]), bias, parts[0].stride[0], act)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.winograd and x.shape[2] * x.shape[3] >= WINOGRAD_POSITIONS:
+        positions = x.shape[2] * x.shape[3]
+        if self.wide and WINOGRAD_POSITIONS[0] <= positions <= WINOGRAD_POSITIONS[1] and fits(x):
+            if self.winograd is None:
+                self.winograd = WinogradConv(self.weight, self.bias)
+            return self._activate(self.winograd(x))
+        if self.nnpack and positions >= NNPACK_POSITIONS:
             y = torch._nnpack_spatial_convolution(x.contiguous(), self.weight, self.bias, self.padding, 1)
             return self._activate(y)
         if _packing_available():
