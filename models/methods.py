@@ -19,13 +19,11 @@ from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form, resolve_device
 from deocc_bench.models.frames import Frame
+from deocc_bench.models.given_mask import log_odds
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.weights import Config, Kind, build, load_weights, read_info, shipped_weights
 
 RANDOM_SEED = 0
-
-GIVEN_MASK = 1.0
-"""Log-odds that a pixel of the given mask adds to a network that works at less than the image's size."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +221,7 @@ class TwoStage:
         amodal, modal = amodal_margin > 0, None
         if modal_margin is not None:
             if frame.shrinks and batch.initial is not None:
-                # The network saw the given mask at less than its size: where it is in doubt, the full-size one decides.
-                modal_margin = modal_margin + GIVEN_MASK * (2.0 * batch.initial - 1.0)
+                modal_margin = modal_margin + np.stack([log_odds(mask) for mask in batch.initial])
             modal = modal_margin > 0
             amodal = amodal | modal
         parsing, modal_parsing = parts(logits.parsing_amodal), parts(logits.parsing_modal)

@@ -41,12 +41,16 @@ def shift(mask: np.ndarray, distance: float, rng: np.random.Generator) -> np.nda
 
 def lowres(mask: np.ndarray, resolution: float, rng: np.random.Generator) -> np.ndarray:
     """Through a grid of `resolution` x `resolution` cells over the tight box, as a mask head predicts it."""
+    return through_grid(mask, max(1, round(resolution)))
+
+
+def through_grid(mask: np.ndarray, cells: int) -> np.ndarray:
+    """bool H x W -> what is left of it after averaging over cells x cells of its tight box and enlarging again."""
     box = tight_box(mask)
     if box is None:
         return mask.copy()
     x0, y0, x1, y1 = box
-    n = max(1, round(resolution))
-    grid = cv2.resize(_pixels(mask)[y0:y1, x0:x1] * 255, (n, n), interpolation=cv2.INTER_AREA)
+    grid = cv2.resize(_pixels(mask)[y0:y1, x0:x1] * 255, (cells, cells), interpolation=cv2.INTER_AREA)
     out = np.zeros_like(mask)
     out[y0:y1, x0:x1] = cv2.resize(grid, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) >= 128
     return out
