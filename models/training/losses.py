@@ -92,6 +92,9 @@ def mask_terms(
         ):
             if name in on and parts is not None:
                 wanted = labels.masked_fill(known[:, 0] <= 0, IGNORED)
+                # A network that works on patches gives its parsing once a patch.
+                step = wanted.shape[-1] // parts.shape[-1]
+                wanted = wanted[:, step // 2 :: step, step // 2 :: step]
                 terms[name] = F.cross_entropy(parts.float(), wanted, ignore_index=IGNORED)
     if "l1" in on:
         truths = {"amodal": target.amodal, "modal": target.modal}
