@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
@@ -14,6 +13,7 @@ from deocc_bench.core.registry import unknown
 from deocc_bench.synth.exporters import EXPORTERS
 from deocc_bench.synth.importers import ANNOTATORS, REGIONS, Options, open_source
 from deocc_bench.synth.importers.store import REJECTED, write_dataset
+from deocc_bench.synth.run import progress
 
 
 @click.command("import", short_help="Bring annotated photographs into a dataset folder.")
@@ -57,9 +57,10 @@ def import_(
     """
     options = Options(images, regions, annotators, split, licence)
     title = name or out.resolve().name
-    with tqdm(unit=" samples", disable=quiet) as bar:
+    annotated = open_source(source, options)
+    with progress(quiet, "import", "sample") as bar:
         report = write_dataset(
-            open_source(source, options),
+            annotated,
             out,
             title,
             initial_mask=initial_mask,
