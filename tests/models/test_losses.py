@@ -225,3 +225,16 @@ def test_bad_vgg_files_are_refused_in_one_line(tmp_path: Path) -> None:
             load_vgg(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_network_on_patches_learns_its_parsing_once_a_patch() -> None:
+    data = batch()
+    net = build(dataclasses.replace(SMALL_MASK, patch=2), seed=0)
+    logits = net.train()(data.image, data.initial)
+    assert logits.parsing_amodal.shape == (2, 20, 32, 32)
+    terms, _ = MaskStage(only("parsing_amodal", "mask")).learn(net, data, None)
+    assert data.parsing is not None
+    labels = data.parsing[:, 1::2, 1::2]
+    torch.testing.assert_close(terms["parsing_amodal"], F.cross_entropy(logits.parsing_amodal, labels))
+    with torch.no_grad():
+        assert net.eval()(data.image, data.initial).parsing_amodal.shape == (2, 20, 64, 64)
