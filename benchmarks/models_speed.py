@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -162,13 +163,12 @@ def convolutions(rounds: int) -> dict[str, dict[str, float]]:
     for inputs, outputs, side in CONVOLUTIONS:
         x, weight = torch.randn(1, inputs, side, side), torch.randn(outputs, inputs, 3, 3) / (3 * inputs**0.5)
         bias = torch.randn(outputs)
-        packed, winograd = FastConv(weight, bias), WinogradConv(weight, bias)
         runs: dict[str, Callable[[], Any]] = {
-            "packed": lambda c=packed, x=x: c._packed(x),  # type: ignore[misc]
-            "winograd": lambda c=winograd, x=x: c(x),  # type: ignore[misc]
+            "packed": partial(FastConv(weight, bias)._packed, x),
+            "winograd": partial(WinogradConv(weight, bias), x),
         }
         if torch._nnpack_available():
-            runs["nnpack"] = lambda x=x, w=weight, b=bias: torch._nnpack_spatial_convolution(x, w, b, 1, 1)  # type: ignore[misc]
+            runs["nnpack"] = partial(torch._nnpack_spatial_convolution, x, weight, bias, 1, 1)
         for run in runs.values():
             run()
         found = [{name: seconds(run)[0] for name, run in runs.items()} for _ in range(rounds)]

@@ -46,9 +46,9 @@ class FastConv:
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: int = 1, act: str = "none") -> None:
         self.weight, self.bias, self.stride, self.act = weight.detach().contiguous(), bias, stride, act
         self.padding, self.outputs = weight.shape[2] // 2, weight.shape[0]
-        small = stride == 1 and weight.shape[2] == 3
-        self.nnpack = small and weight.shape[1] >= NNPACK_INPUTS and _nnpack_available()
-        self.wide = small and weight.shape[0] * weight.shape[1] >= WINOGRAD_KERNELS
+        three_by_three = stride == 1 and weight.shape[2] == 3
+        self.nnpack = three_by_three and weight.shape[1] >= NNPACK_INPUTS and _nnpack_available()
+        self.wide = three_by_three and weight.shape[0] * weight.shape[1] >= WINOGRAD_KERNELS
         self.packed: Tensor | None = None
         self.winograd: WinogradConv | None = None
 

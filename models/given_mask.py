@@ -9,6 +9,7 @@ long the outline is.
 import numpy as np
 
 from deocc_bench.core.degrade import through_grid
+from deocc_bench.core.masks import mask_iou
 
 FINE, COARSE = 40, 14
 """Cells along each side of the mask's box."""
@@ -29,5 +30,4 @@ def log_odds(given: np.ndarray) -> np.ndarray:
 
 def _lost(mask: np.ndarray, cells: int) -> float:
     """1 - IoU of a mask with itself through the grid."""
-    coarse = through_grid(mask, cells)
-    return 1.0 - int((mask & coarse).sum()) / max(1, int((mask | coarse).sum()))
+    return 1.0 - (mask_iou(mask, through_grid(mask, cells)) or 0.0)
