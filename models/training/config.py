@@ -42,12 +42,15 @@ class LossConfig:
     Args:
         weights: term -> weight; see `MASK_WEIGHTS` and `CONTENT_WEIGHTS` for the terms of each stage.
         visible_weight: weight in the amodal cross-entropy of pixels that the true modal mask holds; 1 treats all alike.
+        union: take the terms of the amodal mask on the one that is used in the end, amodal OR modal, as the larger of
+            the two margins; otherwise on the amodal head alone, as the paper does.
         composite: how many times the composite counts beside the network's own picture in the content terms.
         vgg: safetensors or state-dict file of VGG-16; without it the terms that need it are off.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
     visible_weight: float = 1.0
+    union: bool = False
     composite: float = 5.0
     vgg: str = ""
 
@@ -89,7 +92,8 @@ class DataConfig:
 
     Args:
         size: side in pixels that the network is trained at; 0 takes the preset's.
-        flip: chance of mirroring; warp: chance of a small scaling, shift and rotation, of relative size `warp_size`.
+        flip: chance of mirroring; warp: chance of a small scaling, shift and rotation, of relative size `warp_size`,
+            and of a smooth bending of the whole picture, by shifts of relative size `bend`.
         colour: strength of the random colour change, 0 for none.
         perfect: chance that the true modal mask stands in for the initial one.
         reuse: how many epochs see a sample made on the fly, augmented anew each time, before another is made.
@@ -100,6 +104,7 @@ class DataConfig:
     flip: float = 0.5
     warp: float = 0.5
     warp_size: float = 0.06
+    bend: float = 0.0
     colour: float = 1.0
     perfect: float = 0.4
     reuse: int = 1

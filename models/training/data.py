@@ -194,6 +194,8 @@ def augment(example: Example, config: DataConfig, random: np.random.Generator) -
         example = mirrored(example)
     if random.random() < config.warp:
         example = warped(example, _matrix(len(example.image), config.warp_size, random))
+        if config.bend:
+            example = bent(example, _shifts(len(example.image), config.bend, random))
     if config.colour:
         table = _colour_table(config.colour, random)
         example = replace(
@@ -236,15 +238,25 @@ def warped(example: Example, matrix: np.ndarray) -> Example:
     """An affine map (float 2 x 3, source to target pixels) of everything; what it brings in is black and unlabelled."""
     height, width = example.image.shape[:2]
 
-    def move(x: np.ndarray | None, how: int) -> np.ndarray | None:
-        return None if x is None else cv2.warpAffine(np.ascontiguousarray(x), matrix, (width, height), flags=how)
+    def move(x: np.ndarray, how: int) -> np.ndarray:
+        return cv2.warpAffine(x, matrix, (width, height), flags=how)
 
-    def mask(x: np.ndarray | None) -> np.ndarray | None:
-        return None if x is None else move(_coverage(x), cv2.INTER_LINEAR)
+    return _moved(example, move)
 
-    moved = _mapped(example, lambda x: move(x, cv2.INTER_LINEAR), mask, lambda x: move(x, cv2.INTER_NEAREST))
-    # Nobody may be moved out of the picture.
-    return moved if moved.modal.any() else example
+
+def bent(example: Example, shifts: np.ndarray) -> Example:
+    """Everything read from where float32 H x W x 2 `shifts` (x, y, in pixels) point to; beyond the picture is black."""
+    height, width = shifts.shape[:2]
+    where = shifts + np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
+    # Fixed-point maps, made once for all arrays.
+    linear = cv2.convertMaps(where, None, cv2.CV_16SC2)
+    nearest = cv2.convertMaps(where, None, cv2.CV_16SC2, nninterpolation=True)
+
+    def move(x: np.ndarray, how: int) -> np.ndarray:
+        maps = linear if how == cv2.INTER_LINEAR else nearest
+        return cv2.remap(x, *maps, interpolation=how)
+
+    return _moved(example, move)
 
 
 def collate(examples: Sequence[Example]) -> TrainingBatch:
@@ -276,8 +288,23 @@ def collate(examples: Sequence[Example]) -> TrainingBatch:
 
 
 def _coverage(mask: np.ndarray) -> np.ndarray:
-    """A mask as uint8 0..255."""
-    return np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+    """A mask as uint8 0..255; what is uint8 already stays as it is."""
+    mask = np.ascontiguousarray(mask)
+    return mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+
+
+def _moved(example: Example, move: Callable[[np.ndarray, int], np.ndarray]) -> Example:
+    """Each array through a map of pixels: pictures and coverages linearly, labels by the nearest."""
+
+    def linear(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else move(_coverage(x), cv2.INTER_LINEAR)
+
+    def nearest(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else move(np.ascontiguousarray(x), cv2.INTER_NEAREST)
+
+    moved = _mapped(example, linear, linear, nearest)
+    # Nobody may be moved out of the picture.
+    return moved if moved.modal.any() else example
 
 
 def _mapped(example: Example, picture: _Change, mask: _Change, labels: _Change) -> Example:
@@ -295,6 +322,16 @@ def _matrix(size: int, amount: float, random: np.random.Generator) -> np.ndarray
     turn = np.array([[sx * math.cos(angle), -math.sin(angle)], [math.sin(angle), sy * math.cos(angle)]])
     centre = np.full(2, (size - 1) / 2)
     return np.column_stack([turn, centre - turn @ centre + shift])
+
+
+_BEND_CELLS = 5
+"""Knots of the bending along each side: a limb's length apart, so that it bends bodies and leaves outlines smooth."""
+
+
+def _shifts(size: int, amount: float, random: np.random.Generator) -> np.ndarray:
+    """Random shifts in pixels, float32 size x size x 2: smooth between knots, where they deviate by `amount` x size."""
+    knots = (random.normal(size=(_BEND_CELLS, _BEND_CELLS, 2)) * amount * size).astype(np.float32)
+    return cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _colour_table(strength: float, random: np.random.Generator) -> np.ndarray:

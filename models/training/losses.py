@@ -74,6 +74,9 @@ def mask_terms(
     on = _wanted(config.weights)
     known = target.known
     amodal_margin, amodal = _foreground(logits.amodal)
+    if config.union and logits.modal is not None:
+        amodal_margin = torch.maximum(amodal_margin, _foreground(logits.modal)[0])
+        amodal = torch.sigmoid(amodal_margin)
     weight = known * torch.where(target.modal > 0.5, config.visible_weight, 1.0)
     pairs = {"amodal": (amodal_margin, target.amodal, weight)}
     probabilities = {"amodal": amodal}

@@ -19,6 +19,7 @@ from deocc_bench.models.mask_net import MaskLogits
 from deocc_bench.models.training import losses
 from deocc_bench.models.training.config import CONTENT_WEIGHTS, MASK_WEIGHTS, LossConfig
 from deocc_bench.models.training.data import TrainingBatch
+from deocc_bench.models.training.losses import MaskTarget, mask_terms
 from deocc_bench.models.training.perceptual import Vgg16, gram, load_vgg
 from deocc_bench.models.training.stages import ContentStage, MaskStage
 from deocc_bench.models.weights import build
@@ -238,3 +239,24 @@ def test_a_network_on_patches_learns_its_parsing_once_a_patch() -> None:
     torch.testing.assert_close(terms["parsing_amodal"], F.cross_entropy(logits.parsing_amodal, labels))
     with torch.no_grad():
         assert net.eval()(data.image, data.initial).parsing_amodal.shape == (2, 20, 64, 64)
+
+
+def test_the_union_is_what_the_amodal_terms_are_of() -> None:
+    """With `union` a visible pixel that the modal head alone finds costs nothing, and a false one of it costs."""
+    data = batch()
+    zeros = torch.zeros_like(data.modal)
+    hidden, seen = (torch.cat([zeros, 40 * v - 20], dim=1) for v in (data.amodal - data.modal, data.modal))
+    logits = MaskLogits(amodal=hidden, modal=seen)
+    target = MaskTarget(data.image, data.amodal, data.modal, data.known)
+    weights = {"amodal": 1.0, "l1": 1.0, "invisible_iou": 1.0}
+    alone = mask_terms(logits, target, LossConfig(weights))
+    union = mask_terms(logits, target, LossConfig(weights, union=True))
+    assert alone["amodal"] > 1
+    assert union["amodal"] < 1e-6
+    assert max(union["l1"], union["invisible_iou"]) < 1e-6
+    false = torch.cat([zeros, torch.ones_like(zeros)], dim=1).requires_grad_()
+    wrong = mask_terms(dataclasses.replace(logits, modal=false), target, LossConfig(weights, union=True))
+    wrong["invisible_iou"].backward()
+    assert wrong["invisible_iou"] > 0.3
+    outside = (data.amodal == 0)[:, 0]
+    assert (false.grad[:, 1][outside] > 0).all()

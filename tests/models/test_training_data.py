@@ -13,7 +13,7 @@ import pytest
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.labels import LIP
 from deocc_bench.models.training.config import DataConfig, OptimConfig, default_config, read_config, to_toml
-from deocc_bench.models.training.data import Example, Feed, Stream, augment, collate, mirrored, resized, warped
+from deocc_bench.models.training.data import Example, Feed, Stream, augment, bent, collate, mirrored, resized, warped
 from deocc_bench.models.training.schedule import factor, progress
 
 PLAIN = DataConfig(flip=0, warp=0, colour=0, perfect=0)
@@ -79,6 +79,31 @@ def test_masks_labels_and_pictures_are_warped_alike() -> None:
         assert not found[:, :3].any(), name
     # Nobody is moved out of the picture.
     assert warped(e, np.array([[1.0, 0, 300], [0, 1, 0]])) is e
+
+
+def test_bending_moves_everything_alike_and_by_what_it_is_told() -> None:
+    e = example()
+    same = bent(e, np.zeros((32, 32, 2), np.float32))
+    assert np.array_equal(same.image, e.image)
+    assert np.array_equal(same.modal, e.modal * np.uint8(255))
+    shifts = np.zeros((32, 32, 2), np.float32)
+    shifts[16:, :, 0] = -3  # the lower half is read from 3 pixels further left
+    moved = bent(e, shifts)
+    for name in ("image", "complete", "amodal", "modal", "initial", "parsing", "unknown"):
+        found, source = getattr(moved, name), getattr(same, name)
+        assert np.array_equal(found[:16], source[:16]), name
+        assert np.array_equal(found[16:, 3:], source[16:, :-3]), name
+    assert bent(e, np.full((32, 32, 2), 300, np.float32)) is e
+
+
+def test_bending_is_part_of_the_augmentation_and_depends_on_its_random_numbers_alone() -> None:
+    config = dataclasses.replace(PLAIN, warp=1, warp_size=0, bend=0.03)
+    made = [augment(example(), config, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert equal(made[0], made[1])
+    assert not equal(made[0], made[2])
+    assert not np.array_equal(made[0].amodal, example().amodal * np.uint8(255))
+    assert (made[0].modal <= made[0].amodal).all()
+    assert np.array_equal(made[0].image, made[0].complete)
 
 
 def test_resizing_halves_everything() -> None:
