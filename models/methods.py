@@ -19,7 +19,7 @@ from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form, resolve_device
 from deocc_bench.models.frames import Frame
-from deocc_bench.models.given_mask import log_odds
+from deocc_bench.models.given_mask import followed, log_odds, surprises
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.weights import Config, Kind, build, load_weights, read_info, shipped_weights
 
@@ -206,9 +206,8 @@ class TwoStage:
         return frame, (frame.images(batch.images), frame.coverage(initial))
 
     def _masks(self, batch: Batch, frame: Frame, logits: MaskLogits) -> _Completed:
-        def margin(values: Tensor | None) -> np.ndarray | None:
-            # Brought to full size before it is cut: a smooth outline, not that of the working size.
-            return None if values is None else frame.back((values[:, 1] - values[:, 0]).float().cpu().numpy())
+        def margin(values: Tensor) -> np.ndarray:
+            return (values[:, 1] - values[:, 0]).float().cpu().numpy()
 
         def parts(values: Tensor | None) -> np.ndarray | None:
             if values is None:
@@ -216,14 +215,16 @@ class TwoStage:
             foreground = 1 + values[:, 1:].argmax(dim=1)
             return frame.back(foreground.to("cpu").numpy().astype(np.uint8), cv2.INTER_NEAREST)
 
-        amodal_margin, modal_margin = margin(logits.amodal), margin(logits.modal)
-        assert amodal_margin is not None
-        amodal, modal = amodal_margin > 0, None
-        if modal_margin is not None:
+        # Brought to full size before they are cut: smooth outlines, not those of the working size.
+        amodal_margin = frame.back(margin(logits.amodal))
+        if logits.modal is None:
+            amodal, modal = amodal_margin > 0, None
+        else:
+            modal_margin, odds = margin(logits.modal), np.zeros(())
             if frame.shrinks and batch.initial is not None:
-                modal_margin = modal_margin + np.stack([log_odds(mask) for mask in batch.initial])
-            modal = modal_margin > 0
-            amodal = amodal | modal
+                found = surprises(frame.coverage(batch.initial)[:, 0].numpy(), modal_margin)
+                odds = np.stack([log_odds(mask, nats) for mask, nats in zip(batch.initial, found, strict=True)])
+            amodal, modal = followed(amodal_margin, frame.back(modal_margin), odds)
         parsing, modal_parsing = parts(logits.parsing_amodal), parts(logits.parsing_modal)
         return _Completed(
             batch.ids,
