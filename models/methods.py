@@ -21,6 +21,7 @@ from deocc_bench.models.deploy import Precision, fast_form, resolve_device
 from deocc_bench.models.frames import Frame
 from deocc_bench.models.given_mask import followed, log_odds, surprises
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
+from deocc_bench.models.mirror import mirrored
 from deocc_bench.models.weights import Config, Kind, build, load_weights, read_info, shipped_weights
 
 RANDOM_SEED = 0
@@ -75,6 +76,7 @@ class TwoStage:
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         size: longer side at which the networks work; the configuration's own without it.
         compile: run through `torch.compile` (CUDA graphs on a GPU).
+        mirror: let stage 1 look at the mirror image too and average, at twice its time.
 
     `parsing_used` says, after `recover`, where its parsing came from: ``true`` (the batch's) or ``mask stage`` (the
     method's own). `weights_used` names each stage's weights.
@@ -96,6 +98,7 @@ class TwoStage:
         precision: Precision = "float32",
         size: int | None = None,
         compile: bool = False,
+        mirror: bool = False,
     ) -> None:
         chosen = find_preset(preset)
         configs: dict[Kind, Config] = {
@@ -109,6 +112,9 @@ class TwoStage:
             kind: _Stage(kind, configs[kind], f"{preset}-{kind}{self.suffix}", files.get(kind), device, options)
             for kind in self.stages
         }
+        self._doubled: Callable[[Any], Any] = mirrored if mirror else lambda form: form
+        if "mask" in self._stages:
+            self._stages["mask"].form = self._doubled(self._stages["mask"].form)
         # The deployed form holds a folded copy: the networks themselves are counted, once.
         self.parameter_count = sum(p.numel() for stage in self._stages.values() for p in stage.net.parameters())
         self.weights_used = {kind: stage.about for kind, stage in self._stages.items()}
@@ -133,8 +139,9 @@ class TwoStage:
     def countable(self) -> Iterator[None]:
         """Within, the networks run as they are described: counters of operations can't see into the fast forms."""
         forms = {kind: stage.form for kind, stage in self._stages.items()}
-        for stage in self._stages.values():
-            stage.form = torch.inference_mode()(stage.net.forward)
+        for kind, stage in self._stages.items():
+            plain = torch.inference_mode()(stage.net.forward)
+            stage.form = self._doubled(plain) if kind == "mask" else plain
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.labels import LIP
 from deocc_bench.core.types import Batch
 from deocc_bench.models import methods
 from deocc_bench.models.config import ContentConfig, MaskConfig
@@ -198,3 +199,31 @@ def test_countable_runs_the_networks_that_a_counter_sees() -> None:
     assert counter.get_total_flops() > 1e9  # the mask network alone
     assert np.mean(whole != plain) < 1e-3
     assert {kind: stage.form for kind, stage in method._stages.items()} == forms
+
+
+def test_with_mirror_the_answer_to_a_mirrored_picture_is_the_mirrored_answer() -> None:
+    batch = make_batch(128, 128)
+    assert batch.initial is not None
+    turned = dataclasses.replace(batch, images=batch.images[:, :, ::-1], initial=batch.initial[:, :, ::-1])
+    swap = LIP.flip_table()
+    agreement = {}
+    for mirror in (False, True):
+        method = TwoStage("tiny", mirror=mirror)
+        straight, back = method.complete(batch), method.complete(turned)
+        for name in ("amodal", "modal", "parsing"):
+            there = getattr(back, name)[:, :, ::-1]
+            there = swap[there] if name == "parsing" else there
+            agreement[name, mirror] = np.mean(getattr(straight, name) == there)
+    for name in ("amodal", "modal", "parsing"):
+        assert agreement[name, True] > 0.999
+        assert agreement[name, False] < agreement[name, True]
+
+
+def test_mirroring_doubles_the_counted_work() -> None:
+    counted = []
+    for mirror in (False, True):
+        method = MaskBaseline("tiny", mirror=mirror)
+        with method.countable(), FlopCounterMode(display=False) as counter:
+            method.complete(make_batch(128, 128, count=1))
+        counted.append(counter.get_total_flops())
+    assert counted[1] == 2 * counted[0]
