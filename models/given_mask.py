@@ -13,7 +13,7 @@ from deocc_bench.core.masks import mask_iou
 FINE, COARSE = 40, 14
 """Cells along each side of the mask's box: finer and coarser than a detector's grid (28 x 28 in Mask R-CNN)."""
 
-DETAIL, SURPRISE, BIAS = 18.8, 18.1, -6.7
+DETAIL, SURPRISE, BIAS = 8.3, 15.3, -4.0
 """Trust is the logistic function of DETAIL * detail - SURPRISE * log(surprise) + BIAS."""
 
 WEIGHT = 4.0
