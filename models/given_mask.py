@@ -14,7 +14,9 @@ FINE, COARSE = 40, 14
 """Cells along each side of the mask's box: finer and coarser than a detector's grid (28 x 28 in Mask R-CNN)."""
 
 DETAIL, SURPRISE, BIAS = 8.3, 15.3, -4.0
-"""Trust is the logistic function of DETAIL * detail - SURPRISE * log(surprise) + BIAS."""
+"""Trust is the logistic function of DETAIL * detail - SURPRISE * log(surprise) + BIAS.
+
+Fitted with the weights of `tiny` to people whom no reported number is of."""
 
 WEIGHT = 4.0
 """Log-odds of a pixel of a fully trusted mask."""

@@ -76,7 +76,7 @@ class TwoStage:
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         size: longer side at which the networks work; the configuration's own without it.
         compile: run through `torch.compile` (CUDA graphs on a GPU).
-        mirror: let stage 1 look at the mirror image too and average, at twice its time.
+        mirror: let stage 1 look at the mirror image too and average, at twice its work.
 
     `parsing_used` says, after `recover`, where its parsing came from: ``true`` (the batch's) or ``mask stage`` (the
     method's own). `weights_used` names each stage's weights.
