@@ -74,7 +74,7 @@ def _run_pool(
                         item = next(remaining)
                     except StopIteration:
                         break
-                    waiting[pool.submit(_call, item)] = item
+                    waiting[_submitted(pool, item)] = item
                 if not waiting:
                     return
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -85,6 +85,15 @@ def _run_pool(
             raise DeoccError(_KILLED) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, item: Any) -> Future[Any]:
+    try:
+        return pool.submit(_call, item)
+    except OSError:
+        # A worker that dies while the next one is being started takes away the pipes which that one is handed. The pool
+        # knows by now: it says so when it is asked again.
+        return pool.submit(_call, item)
 
 
 def _context() -> multiprocessing.context.BaseContext:

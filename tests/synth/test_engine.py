@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,18 @@ def test_wrong_engine_and_workers() -> None:
         list(engine.run(functools.partial, (int,), ["1"], engine="rai"))
     with pytest.raises(UsageError, match="1 or more"):
         list(engine.run(functools.partial, (int,), ["1"], workers=0))
+
+
+@pytest.mark.parametrize(("second", "told"), [(BrokenProcessPool(), DeoccError), (OSError(24, "no files"), OSError)])
+def test_a_worker_that_dies_while_the_next_one_starts_is_told(
+    monkeypatch: pytest.MonkeyPatch, second: Exception, told: type[Exception]
+) -> None:
+    answers = [OSError(9, "Bad file descriptor"), second]
+
+    def submit(*_: object) -> None:
+        raise answers.pop(0)
+
+    monkeypatch.setattr(engine.ProcessPoolExecutor, "submit", submit)
+    with pytest.raises(told):
+        list(engine.run(functools.partial, (abs,), [1, 2, 3], workers=2))
+    assert not answers
