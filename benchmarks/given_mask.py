@@ -15,7 +15,7 @@ import click
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from scipy.stats import rankdata
+from torchmetrics.functional.classification import binary_auroc
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.models.frames import Frame
@@ -41,12 +41,6 @@ def fit(x: np.ndarray, true: np.ndarray) -> np.ndarray:
     best = minimize(lambda w: np.logaddexp(0, -sign * (z @ w)).sum() + 0.5 * w @ w, np.zeros(z.shape[1])).x
     slopes = best[:-1] / spread
     return np.append(slopes, best[-1] - slopes @ middle)
-
-
-def area(score: np.ndarray, true: np.ndarray) -> float:
-    """Under the ROC curve."""
-    ranks, count = rankdata(score), int(true.sum())
-    return float((ranks[true].sum() - count * (count + 1) / 2) / (count * (len(true) - count)))
 
 
 @click.command(help=__doc__)
@@ -77,7 +71,8 @@ def main(datasets: Sequence[str], split: str, people: str | None, weights: str |
         w = fit(x[learn][:, columns], label[learn])
         score = x[~learn][:, columns] @ w[:-1] + w[-1]
         right = float(np.mean((score > 0) == label[~learn]))
-        print(f"{name:9s} area under the curve {area(score, label[~learn]):.3f}, told right {right:.3f}")
+        area = float(binary_auroc(torch.from_numpy(score), torch.from_numpy(label[~learn])))
+        print(f"{name:9s} area under the curve {area:.3f}, told right {right:.3f}")
     slopes = fit(x, label)
     print(f"DETAIL = {slopes[0]:.1f}, SURPRISE = {-slopes[1]:.1f}, BIAS = {slopes[2]:.1f}")
 

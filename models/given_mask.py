@@ -6,6 +6,7 @@ network, and how much detail its outline has. `benchmarks/given_mask.py` measure
 """
 
 import numpy as np
+from scipy.special import expit
 
 from deocc_bench.core.degrade import through_grid
 from deocc_bench.core.masks import mask_iou
@@ -24,7 +25,7 @@ WEIGHT = 4.0
 
 def log_odds(given: np.ndarray, surprise: float) -> np.ndarray:
     """What a given mask adds to the margin of the modal mask: bool H x W -> float32 H x W in [-WEIGHT, WEIGHT]."""
-    weight = WEIGHT * _sigmoid(np.asarray(DETAIL * detail(given) - SURPRISE * np.log(surprise) + BIAS))
+    weight = WEIGHT * expit(DETAIL * detail(given) - SURPRISE * np.log(surprise) + BIAS)
     return np.where(given, weight, -weight).astype(np.float32)
 
 
@@ -58,16 +59,12 @@ def followed(amodal: np.ndarray, modal: np.ndarray, odds: np.ndarray) -> tuple[n
     mask says that a person's outline ends, what the amodal head holds to be *visible* there is not drawn, and what it
     holds to be hidden is. With odds of 0 this is the paper's rule, amodal OR modal.
     """
-    seen = _sigmoid(modal)
-    human = np.maximum(_sigmoid(amodal), seen)
+    # In float64, for what is left of large margins beside 1.
+    seen = expit(modal.astype(np.float64))
+    human = np.maximum(expit(amodal.astype(np.float64)), seen)
     hidden, background = human - seen, 1.0 - human
     seen = seen * np.exp(odds)
     return seen + hidden > background, seen > hidden + background
-
-
-def _sigmoid(margin: np.ndarray) -> np.ndarray:
-    # In float64: of large margins the background's chance must not become 0 on both sides of a comparison.
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(margin.astype(np.float64), -30.0, 30.0))))
 
 
 def _lost(mask: np.ndarray, cells: int) -> float:

@@ -158,7 +158,7 @@ class TwoStage:
             parts += [
                 ("mask: image to tensor", lambda b: (b, *self._mask_tensors(b, b.initial))),
                 ("mask: host-to-device", lambda v: (v[0], v[1], mask.moved(v[2]))),
-                ("mask: network", lambda v: (v[0], v[1], mask.form(*v[2]))),
+                ("mask: network", lambda v: (*v, mask.form(*v[2]))),
                 ("mask: tensor to masks", lambda v: (v[0], self._masks(*v))),
             ]
         if mask is not None and content is not None:
@@ -206,13 +206,14 @@ class TwoStage:
 
     def _complete(self, batch: Batch, initial: np.ndarray) -> _Completed:
         frame, tensors = self._mask_tensors(batch, initial)
-        return self._masks(dataclasses.replace(batch, initial=initial), frame, self._stages["mask"].form(*tensors))
+        batch = dataclasses.replace(batch, initial=initial)
+        return self._masks(batch, frame, tensors, self._stages["mask"].form(*tensors))
 
     def _mask_tensors(self, batch: Batch, initial: np.ndarray) -> tuple[Frame, tuple[Tensor, Tensor]]:
         frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size or self._stages["mask"].size)
         return frame, (frame.images(batch.images), frame.coverage(initial))
 
-    def _masks(self, batch: Batch, frame: Frame, logits: MaskLogits) -> _Completed:
+    def _masks(self, batch: Batch, frame: Frame, tensors: tuple[Tensor, ...], logits: MaskLogits) -> _Completed:
         def margin(values: Tensor) -> np.ndarray:
             return (values[:, 1] - values[:, 0]).float().cpu().numpy()
 
@@ -224,14 +225,17 @@ class TwoStage:
 
         # Brought to full size before they are cut: smooth outlines, not those of the working size.
         amodal_margin = frame.back(margin(logits.amodal))
-        if logits.modal is None:
-            amodal, modal = amodal_margin > 0, None
-        else:
-            modal_margin, odds = margin(logits.modal), np.zeros(())
+        amodal, modal = amodal_margin > 0, None
+        if logits.modal is not None:
+            in_frame = margin(logits.modal)
+            modal_margin = frame.back(in_frame)
             if frame.shrinks and batch.initial is not None:
-                found = surprises(frame.coverage(batch.initial)[:, 0].numpy(), modal_margin)
+                found = surprises(tensors[1][:, 0].cpu().numpy(), in_frame)
                 odds = np.stack([log_odds(mask, nats) for mask, nats in zip(batch.initial, found, strict=True)])
-            amodal, modal = followed(amodal_margin, frame.back(modal_margin), odds)
+                amodal, modal = followed(amodal_margin, modal_margin, odds)
+            else:
+                modal = modal_margin > 0
+                amodal = amodal | modal
         parsing, modal_parsing = parts(logits.parsing_amodal), parts(logits.parsing_modal)
         return _Completed(
             batch.ids,
