@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 ROOMS := synth benchmark baselines models leaderboard
+INNER := core metrics methods exchange training predict
 
 .PHONY: demo test lint types unit clean
 
@@ -23,7 +24,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	rm -rf build/types
 	mkdir -p build/types/deocc_bench
-	ln -s $(addprefix $(CURDIR)/,$(wildcard deocc_bench/*.py) deocc_bench/core $(ROOMS)) build/types/deocc_bench/
+	ln -s $(addprefix $(CURDIR)/,$(wildcard deocc_bench/*.py) $(addprefix deocc_bench/,$(INNER)) $(ROOMS)) build/types/deocc_bench/
 	MYPYPATH=build/types $(BIN)/mypy -p deocc_bench
 
 unit: $(STAMP)

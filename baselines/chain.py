@@ -6,8 +6,8 @@ from typing import Any
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.methods import METHODS
 from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
+from deocc_bench.methods.names import METHODS
 
 
 class Chain:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.types import Batch, MaskOutput
-from deocc_bench.models.frames import Frame
 from deocc_bench.models.hourglass import Hourglass
 from deocc_bench.models.mask_net import MaskLogits
 from deocc_bench.models.weights import stored
+from deocc_bench.models.working_frame import WorkingFrame
 
 FORMAT = "deocc-bench unet 1"
 WIDTH, SIZE = 16, 128
@@ -67,7 +67,7 @@ class UNetMethod:
         """Amodal masks at the images' size."""
         if batch.initial is None:
             raise InputError(self.name, "needs initial masks", "give a dataset that has them")
-        frame = Frame.fit(batch.images.shape[1], batch.images.shape[2], self.size)
+        frame = WorkingFrame.fit(batch.images.shape[1], batch.images.shape[2], self.size)
         logits = self.net(frame.images(batch.images), frame.coverage(batch.initial)).amodal
         amodal = frame.back((logits[:, 1] - logits[:, 0]).numpy()) > 0
         return MaskOutput(amodal | batch.initial)

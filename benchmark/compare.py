@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from deocc_bench.benchmark.metrics import aggregate
-from deocc_bench.benchmark.metrics.spec import specs_for
-from deocc_bench.benchmark.metrics.table import to_table
 from deocc_bench.benchmark.result import read_run
 from deocc_bench.benchmark.score import DRAW_MARK
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.results import RunResult
+from deocc_bench.core.samples import to_table
+from deocc_bench.metrics import aggregate
+from deocc_bench.metrics.spec import specs_for
 
 _INPUT = "initial_iou_mean"
 _GROUP = ("dataset fingerprint", "split", "scored samples", "task")

@@ -16,24 +16,18 @@ import numpy as np
 from tqdm import tqdm
 
 from deocc_bench.benchmark import inference, score
-from deocc_bench.benchmark.inference import Clock, Settings, draw_folder
-from deocc_bench.benchmark.methods import Method, check_serves, truth_given
-from deocc_bench.benchmark.metrics.lint import Finding
-from deocc_bench.benchmark.predictions import (
-    HEADER_FILE,
-    PredictionFolder,
-    describe,
-    draw_folders,
-    lint,
-    read_coco_results,
-)
+from deocc_bench.benchmark.coco_results import read_coco_results
+from deocc_bench.benchmark.inference import Clock, Settings
+from deocc_bench.benchmark.lint import Finding, describe, lint
 from deocc_bench.benchmark.result import build, dataset_field, timing_field, write_run
 from deocc_bench.benchmark.score import Scored, Scoring
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json
+from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
 from deocc_bench.core.results import PREDICTIONS_FOLDER, RESULT_FILE, RunResult
 from deocc_bench.core.types import Prediction
+from deocc_bench.methods.loading import Method, check_serves, truth_given
 
 BEST, VOTE = "best-of-k", "vote"
 

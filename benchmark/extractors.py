@@ -23,12 +23,12 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from deocc_bench.benchmark.metrics.content import composite, truth_image
-from deocc_bench.benchmark.metrics.distribution import frechet_distance, kernel_distance
-from deocc_bench.benchmark.metrics.views import VIEW_SIDE, region_view
 from deocc_bench.core.errors import DeoccError, InputError, one_line
 from deocc_bench.core.files import atomic_write, sha256_file
 from deocc_bench.core.provenance import digest
+from deocc_bench.metrics.content import composite, truth_image
+from deocc_bench.metrics.distribution import frechet_distance, kernel_distance
+from deocc_bench.metrics.feature_inputs import VIEW_SIDE, region_view
 
 # The TorchScript translation of the Inception that FID was defined with, as StyleGAN2-ADA published it (95,607,719
 # bytes; NVIDIA source code licence: fetched by the user's machine, never shipped).

@@ -21,12 +21,20 @@ from typing import Any
 import numpy as np
 
 from deocc_bench.benchmark.machine import clocks_note, device_name, reset_peak_rss, resident, threads
-from deocc_bench.benchmark.methods import Method, describe_error
-from deocc_bench.benchmark.protocol import check_content, check_masks
-from deocc_bench.benchmark.subjects import NULL_METHOD, NullMethod, Subject, Timer, inputs, synthetic_batch, top_stages
+from deocc_bench.benchmark.timed_method import (
+    NULL_METHOD,
+    NullMethod,
+    TimedMethod,
+    Timer,
+    inputs,
+    synthetic_batch,
+    top_stages,
+)
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.provenance import environment
 from deocc_bench.core.types import Batch
+from deocc_bench.methods.answers import check_content, check_masks
+from deocc_bench.methods.loading import Method, describe_error
 
 NOISY_IQR = 0.10
 THROUGHPUT_BATCHES = (1, 8, 32)
@@ -96,7 +104,7 @@ class Effort:
         return short
 
 
-def measure(subjects: Sequence[Subject], timer: Timer, effort: Effort, clock: Callable[[], float]) -> None:
+def measure(subjects: Sequence[TimedMethod], timer: Timer, effort: Effort, clock: Callable[[], float]) -> None:
     """Warm each subject up, then run them in turns until each has enough runs and seconds; fills `subject.runs`."""
     for subject in subjects:
         start, count = clock(), 0
@@ -136,7 +144,7 @@ def statistics(seconds: np.ndarray) -> dict[str, Any]:
     }
 
 
-def subject_report(subject: Subject) -> dict[str, Any]:
+def subject_report(subject: TimedMethod) -> dict[str, Any]:
     """End to end and by stage. The stages' means add up to the mean end to end; percentiles do not add up."""
     runs = np.array(subject.runs)
     stages = [{"name": n, **statistics(runs[:, i])} for i, (n, _) in enumerate(subject.stages)]
@@ -146,7 +154,7 @@ def subject_report(subject: Subject) -> dict[str, Any]:
     return {"end_to_end": total, "stages": stages}
 
 
-def ratio(subject: Subject, reference: Subject) -> dict[str, float] | None:
+def ratio(subject: TimedMethod, reference: TimedMethod) -> dict[str, float] | None:
     """Median, and quartiles, of this run's time over the reference's run beside it."""
     n = min(len(subject.runs), len(reference.runs))
     ours = np.array(subject.runs[:n]).sum(axis=1)
@@ -185,7 +193,7 @@ def measure_methods(
     full = synthetic_batch(1, *size)
     null = Method(NULL_METHOD, NULL_METHOD, "", NullMethod())
     rows = [*methods, (null, None)]
-    subjects = [Subject(m.name, top_stages(m), inputs(m, full)) for m, _ in rows]
+    subjects = [TimedMethod(m.name, top_stages(m), inputs(m, full)) for m, _ in rows]
     progress("end to end, in turns: " + ", ".join(s.name for s in subjects))
     measure(subjects, timer, effort, clock)
     report = []
@@ -245,7 +253,7 @@ def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (
     return method, None if before is None or peak is None else max(0, peak - before)
 
 
-def flops(subject: Subject, method: Method) -> int | None:
+def flops(subject: TimedMethod, method: Method) -> int | None:
     """Floating-point operations of one run by `torch.utils.flop_counter`; None for what runs outside torch.
 
     A method that runs operations the counter does not know may offer `countable()`, a context in which it runs others.
@@ -283,7 +291,7 @@ def _sub_stages(
     stages = getattr(method.instance, "latency_stages", None)
     if stages is None:
         return None
-    subject = Subject(method.name, list(stages(batch)), batch)
+    subject = TimedMethod(method.name, list(stages(batch)), batch)
     measure([subject], timer, effort, clock)
     return subject_report(subject)
 
@@ -295,7 +303,7 @@ def _throughput(
     short = Effort(max(3, effort.runs // 30), effort.seconds / 10, 1, 0.0)
     found: dict[str, float | None] = {}
     for n in THROUGHPUT_BATCHES:
-        subject = Subject(method.name, top_stages(method), inputs(method, synthetic_batch(n, *size)))
+        subject = TimedMethod(method.name, top_stages(method), inputs(method, synthetic_batch(n, *size)))
         measure([subject], timer, short, clock)
         total = float(np.array(subject.runs).sum())
         found[str(n)] = n * len(subject.runs) / total if total > 0 else None

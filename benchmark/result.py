@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 
 from deocc_bench import __version__
-from deocc_bench.benchmark.metrics.aggregate import MetricValue
-from deocc_bench.benchmark.metrics.breakdown import Breakdown
-from deocc_bench.benchmark.metrics.table import read_table, write_table
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import sha256_file
 from deocc_bench.core.provenance import digest, environment
 from deocc_bench.core.results import SAMPLES_FILE, RunResult, read_result, write_result
+from deocc_bench.core.samples import read_table, write_table
+from deocc_bench.metrics.aggregate import MetricValue
+from deocc_bench.metrics.breakdown import Breakdown
 
 __all__ = ["RunResult", "build", "dataset_field", "read_result", "read_run", "timing_field", "write_run"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from deocc_bench.benchmark.evaluate import Job, evaluate_method, prepare
-from deocc_bench.benchmark.methods import Method
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.files import atomic_write, dump_json
 from deocc_bench.core.results import RunResult
+from deocc_bench.methods.loading import Method
 
 ROBUSTNESS_FILE = "robustness.json"
 # Task -> the metric of the curve.

@@ -16,21 +16,22 @@ import pandas as pd
 
 from deocc_bench.benchmark import extractors
 from deocc_bench.benchmark.extractors import Extractor, PerceptualDistance, Unavailable
-from deocc_bench.benchmark.inference import DATASET_MASK, initial_mask, own_modal
-from deocc_bench.benchmark.metrics import conventions
-from deocc_bench.benchmark.metrics.aggregate import MetricValue, aggregate, given, per_sample, unavailable
-from deocc_bench.benchmark.metrics.breakdown import Breakdown, breakdown
-from deocc_bench.benchmark.metrics.content import composite, content_row, truth_image
-from deocc_bench.benchmark.metrics.masks import mask_row, truth_row
-from deocc_bench.benchmark.metrics.table import column, identity_row, to_table
-from deocc_bench.benchmark.metrics.views import DISTRIBUTION_REGIONS, distribution_view
-from deocc_bench.benchmark.predictions import PredictionFolder
+from deocc_bench.benchmark.inference import DATASET_MASK, initial_mask
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.predictions import PredictionFolder
 from deocc_bench.core.provenance import digest
+from deocc_bench.core.samples import column, identity_row, to_table
 from deocc_bench.core.statistics import RESAMPLES
 from deocc_bench.core.types import Prediction
+from deocc_bench.methods.calling import own_modal
+from deocc_bench.metrics import conventions
+from deocc_bench.metrics.aggregate import MetricValue, aggregate, given, per_sample, unavailable
+from deocc_bench.metrics.breakdown import Breakdown, breakdown
+from deocc_bench.metrics.content import composite, content_row, truth_image
+from deocc_bench.metrics.feature_inputs import DISTRIBUTION_REGIONS, distribution_view
+from deocc_bench.metrics.masks import mask_row, truth_row
 
 # A breakdown has some fifty bins of as many metrics: fewer resamples keep it from costing more than the run.
 BREAKDOWN_RESAMPLES = 200

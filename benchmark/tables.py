@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deocc_bench.benchmark.compare import label
-from deocc_bench.benchmark.subjects import NULL_METHOD
+from deocc_bench.benchmark.timed_method import NULL_METHOD
 from deocc_bench.core.results import RunResult
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 from deocc_bench.benchmark.evaluate import BEST
 from deocc_bench.benchmark.extractors import Extractor, Unavailable, find_extractor
-from deocc_bench.benchmark.inference import DATASET_MASK, draw_folder
-from deocc_bench.benchmark.metrics import conventions
-from deocc_bench.benchmark.metrics.aggregate import MetricValue, unavailable
-from deocc_bench.benchmark.metrics.spec import FAMILIES
-from deocc_bench.benchmark.metrics.table import read_table
+from deocc_bench.benchmark.inference import DATASET_MASK
 from deocc_bench.benchmark.result import dataset_field
 from deocc_bench.benchmark.score import DRAW_MARK, Scoring, join_draws, score_folder, summarise
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.predictions import draw_folder
 from deocc_bench.core.results import PREDICTIONS_FOLDER, SAMPLES_FILE, RunResult, read_result
+from deocc_bench.core.samples import read_table
+from deocc_bench.metrics import conventions
+from deocc_bench.metrics.aggregate import MetricValue, unavailable
+from deocc_bench.metrics.spec import FAMILIES
 
 _INCEPTION = ("fid", "kid", "fid_human", "kid_human")
 

@@ -14,8 +14,8 @@ import time
 import numpy as np
 
 from deocc_bench.benchmark.latency import Effort, measure_methods
-from deocc_bench.benchmark.methods import Method
 from deocc_bench.core.types import Batch
+from deocc_bench.methods.loading import Method
 
 TARGET_S = 0.010
 

@@ -22,12 +22,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from deocc_bench.benchmark.metrics.aggregate import aggregate  # noqa: E402
-from deocc_bench.benchmark.metrics.breakdown import breakdown  # noqa: E402
-from deocc_bench.benchmark.metrics.content import content_row  # noqa: E402
-from deocc_bench.benchmark.metrics.distribution import frechet_distance, kernel_distance  # noqa: E402
-from deocc_bench.benchmark.metrics.masks import mask_row  # noqa: E402
-from deocc_bench.benchmark.metrics.table import identity_row, to_table  # noqa: E402
+from deocc_bench.core.samples import identity_row, to_table  # noqa: E402
+from deocc_bench.metrics.aggregate import aggregate  # noqa: E402
+from deocc_bench.metrics.breakdown import breakdown  # noqa: E402
+from deocc_bench.metrics.content import content_row  # noqa: E402
+from deocc_bench.metrics.distribution import frechet_distance, kernel_distance  # noqa: E402
+from deocc_bench.metrics.masks import mask_row  # noqa: E402
 
 ROUNDS = 5
 

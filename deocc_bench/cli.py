@@ -15,25 +15,34 @@ from deocc_bench.core.registry import load_object, unknown
 # name -> (module:command, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("deocc_bench.demo:demo", "Walk the whole road on the embedded humans, offline."),
-    "synth": ("deocc_bench.synth.commands:synth", "Make an occlusion dataset from parsed humans and occluders."),
-    "inspect": ("deocc_bench.synth.commands:inspect", "Print a dataset's statistics, draw its contact sheet."),
-    "validate": ("deocc_bench.synth.commands:validate", "Check every invariant, digest and leak of a dataset."),
-    "import": ("deocc_bench.synth.exchange_commands:import_", "Bring annotated photographs into a dataset folder."),
-    "export": ("deocc_bench.synth.exchange_commands:export", "Write a dataset in another format."),
-    "methods": ("deocc_bench.benchmark.commands:methods", "List what can be evaluated by name, with what each needs."),
-    "evaluate": ("deocc_bench.benchmark.commands:evaluate", "Run a method on a split and score it."),
-    "score": ("deocc_bench.benchmark.commands:score", "Score a prediction folder again, without the method."),
-    "lint": ("deocc_bench.benchmark.commands:lint", "Find what is wrong with a prediction folder."),
-    "compare": ("deocc_bench.benchmark.commands:compare", "Compare two runs: paired difference, interval, p-value."),
-    "latency": ("deocc_bench.benchmark.commands:latency", "Print the speed table, stages and ratios."),
-    "leaderboard": ("deocc_bench.leaderboard.commands:leaderboard", "Print result records as CSV, md, LaTeX and HTML."),
+    "synth": ("deocc_bench.synth.synth_commands:synth", "Make an occlusion dataset from parsed humans and occluders."),
+    "inspect": ("deocc_bench.synth.synth_commands:inspect", "Print a dataset's statistics, draw its contact sheet."),
+    "validate": ("deocc_bench.synth.synth_commands:validate", "Check every invariant, digest and leak of a dataset."),
+    "import": ("deocc_bench.exchange.import_export:import_", "Bring annotated photographs into a dataset folder."),
+    "export": ("deocc_bench.exchange.import_export:export", "Write a dataset in another format."),
+    "methods": (
+        "deocc_bench.benchmark.benchmark_commands:methods",
+        "List what can be evaluated by name, with what each needs.",
+    ),
+    "evaluate": ("deocc_bench.benchmark.benchmark_commands:evaluate", "Run a method on a split and score it."),
+    "score": ("deocc_bench.benchmark.benchmark_commands:score", "Score a prediction folder again, without the method."),
+    "lint": ("deocc_bench.benchmark.benchmark_commands:lint", "Find what is wrong with a prediction folder."),
+    "compare": (
+        "deocc_bench.benchmark.benchmark_commands:compare",
+        "Compare two runs: paired difference, interval, p-value.",
+    ),
+    "latency": ("deocc_bench.benchmark.benchmark_commands:latency", "Print the speed table, stages and ratios."),
+    "leaderboard": (
+        "deocc_bench.leaderboard.leaderboard_commands:leaderboard",
+        "Print result records as CSV, md, LaTeX and HTML.",
+    ),
     "figures": (
-        "deocc_bench.leaderboard.commands:figures",
+        "deocc_bench.leaderboard.leaderboard_commands:figures",
         "Draw comparison grids, ratio curves and quality against time.",
     ),
-    "train": ("deocc_bench.train:train", "Train a stage of the network, or fit template masks."),
-    "ablate": ("deocc_bench.train:ablate", "Train and score the switches of a network, one table."),
-    "predict": ("deocc_bench.predict:predict", "De-occlude the people of your own photo."),
+    "train": ("deocc_bench.training.train_commands:train", "Train a stage of the network, or fit template masks."),
+    "ablate": ("deocc_bench.training.train_commands:ablate", "Train and score the switches of a network, one table."),
+    "predict": ("deocc_bench.predict.predict_command:predict", "De-occlude the people of your own photo."),
 }
 
 

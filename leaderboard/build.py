@@ -14,7 +14,7 @@ from deocc_bench.core.registry import unknown
 from deocc_bench.leaderboard import figures
 from deocc_bench.leaderboard.claimed import Claim, read_claims, sort_claims
 from deocc_bench.leaderboard.csv_out import breakdowns_csv, leaderboard_csv
-from deocc_bench.leaderboard.hooks import Lookup, Rescore, load_definitions, load_rescore
+from deocc_bench.leaderboard.definitions import Lookup, Rescore, load_definitions, load_rescore
 from deocc_bench.leaderboard.latex import leaderboard_latex
 from deocc_bench.leaderboard.markdown import leaderboard_markdown
 from deocc_bench.leaderboard.pictures import load_pictures
@@ -31,7 +31,7 @@ _GRID_METHODS = 8
 
 
 @dataclass(frozen=True)
-class Request:
+class LeaderboardRequest:
     """What is to be made.
 
     Args:
@@ -76,7 +76,7 @@ class Made:
 
 
 def make(
-    request: Request,
+    request: LeaderboardRequest,
     say: Callable[[str], object] = lambda text: None,
     lookup: Lookup | None = None,
     rescore: Rescore | None = None,
@@ -130,7 +130,7 @@ def make(
 
 
 def build_tables(
-    request: Request,
+    request: LeaderboardRequest,
     lookup: Lookup | None,
     rescore: Rescore | None = None,
     say: Callable[[str], object] = lambda text: None,
@@ -154,14 +154,14 @@ def build_tables(
     return tables, others
 
 
-def draw_figures(request: Request, lookup: Lookup | None = None) -> list[Path]:
+def draw_figures(request: LeaderboardRequest, lookup: Lookup | None = None) -> list[Path]:
     """Only the figures, into `request.out`; the files written."""
     lookup = lookup or load_definitions()
     tables, _ = build_tables(request, lookup)
     return _draw(request, tables, lookup, request.out)
 
 
-def _draw(request: Request, tables: list[Table], lookup: Lookup, folder: Path) -> list[Path]:
+def _draw(request: LeaderboardRequest, tables: list[Table], lookup: Lookup, folder: Path) -> list[Path]:
     _check_wanted(request, tables, lookup)
     written = []
     for table in tables:
@@ -173,7 +173,7 @@ def _draw(request: Request, tables: list[Table], lookup: Lookup, folder: Path) -
     return written
 
 
-def _check_wanted(request: Request, tables: Sequence[Table], lookup: Lookup) -> None:
+def _check_wanted(request: LeaderboardRequest, tables: Sequence[Table], lookup: Lookup) -> None:
     """Refuse methods and samples that no table has, before anything is drawn."""
     names = dict.fromkeys(row.name for t in tables for row in t.rows if row.run.predictions is not None)
     for name in request.methods:
@@ -185,7 +185,7 @@ def _check_wanted(request: Request, tables: Sequence[Table], lookup: Lookup) -> 
             raise UsageError(unknown("sample", name, [*figures.ENDS, *found[0].ids[:5]]))
 
 
-def _draw_grids(request: Request, table: Table, lookup: Lookup, folder: Path) -> list[Path]:
+def _draw_grids(request: LeaderboardRequest, table: Table, lookup: Lookup, folder: Path) -> list[Path]:
     values = sample_values(table, lookup)
     dataset = find_dataset(table.rows[0].run, request.datasets)
     if values is None or dataset is None:

@@ -16,7 +16,8 @@ import numpy as np
 
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.files import atomic_write
-from deocc_bench.leaderboard.pictures import SamplePictures, paint_layer
+from deocc_bench.core.painting import paint_layer
+from deocc_bench.leaderboard.pictures import SamplePictures
 from deocc_bench.leaderboard.samples import SampleValues
 from deocc_bench.leaderboard.speed import LATENCY, RUN_TIME
 from deocc_bench.leaderboard.table import Table

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.painting import EXTRA, FOUND, MISSED, SEEN
 from deocc_bench.leaderboard.records import Run
 
-# Classes of a mask layer. Each differs in pattern too, so that it reads without colour.
-NOTHING, SEEN, FOUND, MISSED, EXTRA = range(5)
-LAYER_NAMES = {
-    SEEN: "visible and predicted",
-    FOUND: "hidden and predicted",
-    MISSED: "missed (striped)",
-    EXTRA: "too much (dotted)",
-}
-_COLOURS = np.array(
-    [(0, 0, 0, 0), (86, 180, 233, 110), (0, 114, 178, 215), (230, 110, 0, 235), (190, 40, 130, 235)], dtype=np.uint8
-)
 _QUALITY = 74
 
 
@@ -79,22 +67,6 @@ def encode_photo(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def encode_layer(layer: np.ndarray) -> bytes:
-    """PNG bytes of a mask layer: a palette with transparency, classes told apart by pattern and colour."""
-    picture = Image.fromarray(_patterned(layer), "P")
-    picture.putpalette(_COLOURS[:, :3].tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", transparency=_COLOURS[:, 3].tobytes(), optimize=True)
-    return buffer.getvalue()
-
-
-def paint_layer(image: np.ndarray, layer: np.ndarray) -> np.ndarray:
-    """The picture with a mask layer over it, uint8 H x W x 3; the background dimmed so that the person stands out."""
-    colour = _COLOURS[_patterned(layer)].astype(np.float64)
-    alpha = colour[..., 3:] / 255
-    return (image * 0.75 * (1 - alpha) + colour[..., :3] * alpha).round().astype(np.uint8)
-
-
 def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarray, size: tuple[int, int]) -> Answer:
     folder = run.predictions
     if folder is None:
@@ -121,12 +93,6 @@ def _layer(predicted: np.ndarray, amodal: np.ndarray, modal: np.ndarray) -> np.n
     layer[amodal & ~predicted] = MISSED
     layer[predicted & ~amodal] = EXTRA
     return layer
-
-
-def _patterned(layer: np.ndarray) -> np.ndarray:
-    y, x = np.indices(layer.shape)
-    gaps = ((layer == MISSED) & ((x + y) // 3 % 2 == 1)) | ((layer == EXTRA) & (x // 2 % 2 == 1) & (y // 2 % 2 == 1))
-    return np.where(gaps, NOTHING, layer).astype(np.uint8)
 
 
 def _scaled(size: tuple[int, int], side: int | None) -> tuple[int, int]:

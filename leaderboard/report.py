@@ -15,9 +15,10 @@ from typing import Any
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.files import atomic_write
+from deocc_bench.core.painting import LAYER_NAMES, encode_layer
 from deocc_bench.leaderboard.claimed import Claim
 from deocc_bench.leaderboard.payload import embed_json, group_payload
-from deocc_bench.leaderboard.pictures import LAYER_NAMES, SamplePictures, encode_layer, encode_photo, load_pictures
+from deocc_bench.leaderboard.pictures import SamplePictures, encode_photo, load_pictures
 from deocc_bench.leaderboard.samples import SampleValues
 from deocc_bench.leaderboard.table import Cell, Column, Row, Table
 from deocc_bench.leaderboard.text import DASH, clean, fixed, shown

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deocc_bench.core.statistics import statistic
-from deocc_bench.leaderboard.hooks import Lookup, define, terms_of
+from deocc_bench.leaderboard.definitions import Lookup, define, terms_of
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.table import Column, Table
 

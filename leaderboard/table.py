@@ -10,7 +10,7 @@ from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.statistics import rank_with_ties
 from deocc_bench.leaderboard.claimed import Claim
-from deocc_bench.leaderboard.hooks import Lookup, define, terms_of
+from deocc_bench.leaderboard.definitions import Lookup, define, terms_of
 from deocc_bench.leaderboard.pairs import Pairs, compare_all
 from deocc_bench.leaderboard.records import Group, Run
 from deocc_bench.leaderboard.speed import LATENCY, RUN_TIME, SPEED, Speed

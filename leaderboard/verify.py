@@ -10,7 +10,7 @@ from typing import Any
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.statistics import statistic
-from deocc_bench.leaderboard.hooks import Lookup, Rescore, Rescored, define, terms_of
+from deocc_bench.leaderboard.definitions import Lookup, Rescore, Rescored, define, terms_of
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.text import clean, join
 

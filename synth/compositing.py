@@ -15,7 +15,7 @@ import numpy as np
 
 from deocc_bench.core.types import PlacedOccluder
 from deocc_bench.synth.crop import Crop
-from deocc_bench.synth.placed import Placement
+from deocc_bench.synth.placement import Placement
 
 HARMONISE = ("none", "histogram", "reinhard")
 

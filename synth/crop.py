@@ -13,6 +13,7 @@ from deocc_bench.core import masks
 from deocc_bench.core.errors import InvariantError
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.types import Human
+from deocc_bench.core.window import Window, cut, window
 from deocc_bench.synth.overlap import Field, field
 
 _COARSE = 40  # cells on the longer side of the grid that placement searches
@@ -33,15 +34,6 @@ class Jitter:
     scale: tuple[float, float] = (0.8, 1.2)
     flip: float = 0.5
     keep_inside: bool = True
-
-
-@dataclass(frozen=True)
-class Window:
-    """A square of the photo in pixels: left, top, side. It may leave the photo."""
-
-    x: int
-    y: int
-    side: int
 
 
 @dataclass(frozen=True)
@@ -104,20 +96,6 @@ class Crop:
         return cv2.bitwise_and(blurred, self.pixels)
 
 
-def window(box: tuple[int, int, int, int], shift: tuple[float, float] = (0.0, 0.0), scale: float = 1.0) -> Window:
-    """The square about a tight box (x0, y0, x1, y1): side max(sqrt(3 w h), 1.1 w, 1.1 h), times `scale`.
-
-    `shift` moves its centre, as a share of the side. Source: the proxy of the parent code of the paper's authors.
-    """
-    x0, y0, x1, y1 = box
-    w, h = x1 - x0, y1 - y0
-    side = max(math.sqrt(3 * w * h), 1.1 * w, 1.1 * h) * scale
-    cx = (x0 + x1) / 2 + shift[0] * side
-    cy = (y0 + y1) / 2 + shift[1] * side
-    whole = max(1, math.ceil(side - 1e-6))
-    return Window(round(cx - whole / 2), round(cy - whole / 2), whole)
-
-
 def jittered(box: tuple[int, int, int, int], jitter: Jitter, rng: np.random.Generator) -> tuple[Window, bool]:
     """A random window about the box, and whether to mirror it."""
     x0, y0, x1, y1 = box
@@ -155,17 +133,6 @@ def crop(
     else:
         result = _cut(human, where or window(box), size)
     return mirrored(result) if flip else result
-
-
-def cut(array: np.ndarray, where: Window) -> np.ndarray:
-    """The window of an H x W or H x W x C array at its own resolution; 0 beyond the photo."""
-    out = np.zeros((where.side, where.side, *array.shape[2:]), array.dtype)
-    h, w = array.shape[:2]
-    x0, y0 = max(0, where.x), max(0, where.y)
-    x1, y1 = min(w, where.x + where.side), min(h, where.y + where.side)
-    if x1 > x0 and y1 > y0:
-        out[y0 - where.y : y1 - where.y, x0 - where.x : x1 - where.x] = array[y0:y1, x0:x1]
-    return out
 
 
 def mirrored(source: Crop) -> Crop:

@@ -12,16 +12,17 @@ import numpy as np
 from deocc_bench.core import masks
 from deocc_bench.core.seeding import hash64, rng
 from deocc_bench.core.types import Human, Sample
+from deocc_bench.core.window import window
 from deocc_bench.synth import augment
 from deocc_bench.synth.cache import ByteCache
 from deocc_bench.synth.compositing import Composite, compose, unchanged_share
-from deocc_bench.synth.crop import Crop, Jitter, crop, window
+from deocc_bench.synth.crop import Crop, Jitter, crop
 from deocc_bench.synth.initial import initial_mask
 from deocc_bench.synth.occluders import OccluderPool
-from deocc_bench.synth.occluders.prepared import Prepared, prepare
-from deocc_bench.synth.placement import Rejected, Request, solve
+from deocc_bench.synth.occluders.cutout import PreparedOccluder, prepare
+from deocc_bench.synth.placement_rules import RULES
+from deocc_bench.synth.placement_solver import PlacementRequest, Rejected, solve
 from deocc_bench.synth.spec import SynthSpec
-from deocc_bench.synth.stance import RULES
 
 ATTEMPTS = 4  # fresh draws of occluders before a sample is given up
 _SPARES = 6  # occluders beyond those needed that an attempt may turn to
@@ -66,7 +67,7 @@ class Generator:
 
     def __init__(self, spec: SynthSpec, pools: Mapping[str, OccluderPool]) -> None:
         self.spec, self.pools = spec, pools
-        self._prepared = ByteCache[Prepared](_CACHE_BYTES, _nbytes)
+        self._prepared = ByteCache[PreparedOccluder](_CACHE_BYTES, _nbytes)
         self._balance = None if spec.balance == "none" else spec.balance
         self._jitter = augment.jitter(spec.augment)
 
@@ -100,7 +101,7 @@ class Generator:
             count = int(random.integers(spec.per_sample[0], spec.per_sample[1] + 1))
             behind = int(random.random() < spec.behind)
             rule = spec.placement if spec.placement in RULES else RULES[int(random.integers(len(RULES)))]
-            request = Request(
+            request = PlacementRequest(
                 target,
                 wanted.low,
                 wanted.high,
@@ -145,12 +146,14 @@ class Generator:
         assert human.human is not None
         return crop(human.human, self.spec.size, self._jitter, random)
 
-    def _candidates(self, split: str, human: PreparedHuman, key: int, request: Request) -> Iterator[Prepared]:
+    def _candidates(
+        self, split: str, human: PreparedHuman, key: int, request: PlacementRequest
+    ) -> Iterator[PreparedOccluder]:
         need = request.count + request.behind + _SPARES
         for occluder_id in self.pools[split].pick(key, need, self._balance, human.group_id):
             yield self._occluder(split, occluder_id)
 
-    def _occluder(self, split: str, occluder_id: str) -> Prepared:
+    def _occluder(self, split: str, occluder_id: str) -> PreparedOccluder:
         side = 2 * self.spec.size if self.spec.size else 1600
         return self._prepared.get(occluder_id, lambda: prepare(self.pools[split].load(occluder_id), max_side=side))
 
@@ -187,5 +190,5 @@ def _shrunk(human: Human, size: int | None, jitter: Jitter) -> Human:
     return replace(human, image=photo, mask=parsing > 0, parsing=parsing)
 
 
-def _nbytes(occluder: Prepared) -> int:
+def _nbytes(occluder: PreparedOccluder) -> int:
     return sum(level.nbytes for level in occluder.levels)

@@ -16,7 +16,7 @@ from deocc_bench.core.registry import unknown
 from deocc_bench.core.seeding import rng, unit_hash
 from deocc_bench.synth import augment, initial
 from deocc_bench.synth.compositing import HARMONISE
-from deocc_bench.synth.stance import RULES
+from deocc_bench.synth.placement_rules import RULES
 
 BALANCE = ("category", "none")
 PLACEMENTS = (*RULES, "mixed")

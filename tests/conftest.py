@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tiny_dataset"]
+
 _DEFAULT = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from deocc_bench import __version__
-from deocc_bench.benchmark.inference import Settings, load_batch, predict
-from deocc_bench.benchmark.methods import NEEDS, load_method
-from deocc_bench.benchmark.metrics import breakdown, conventions, spec
+from deocc_bench.benchmark.inference import Settings, load_batch
 from deocc_bench.cli import COMMANDS
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.images import read_rgb
-from deocc_bench.core.methods import METHODS
 from deocc_bench.core.results import RunResult
 from deocc_bench.core.types import Batch, PlacedOccluder, Sample
+from deocc_bench.methods.calling import predict
+from deocc_bench.methods.loading import NEEDS, load_method
+from deocc_bench.methods.names import METHODS
+from deocc_bench.metrics import breakdown, conventions, spec
 from deocc_bench.synth.humans import HUMANS, open_humans
 from deocc_bench.synth.occluders import SOURCES
 from deocc_bench.synth.validate import validate

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.synth.commands import synth
+from deocc_bench.synth.synth_commands import synth
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"

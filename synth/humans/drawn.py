@@ -6,7 +6,7 @@ from typing import Any
 
 from deocc_bench.core.types import Human
 from deocc_bench.synth.humans.base import HumanInfo, info_from_mask
-from deocc_bench.synth.humans.mannequin import MannequinSource
+from deocc_bench.synth.mannequin import MannequinSource
 
 
 class DrawnSource:

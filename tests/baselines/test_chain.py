@@ -7,12 +7,13 @@ import pytest
 
 from deocc_bench.baselines import chain
 from deocc_bench.baselines.chain import Chain
-from deocc_bench.benchmark.inference import Settings, load_batch, predict
-from deocc_bench.benchmark.methods import check_serves, load_method
+from deocc_bench.benchmark.inference import Settings, load_batch
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import Registry
 from deocc_bench.core.types import Batch
+from deocc_bench.methods.calling import predict
+from deocc_bench.methods.loading import check_serves, load_method
 
 ENTRIES = {
     "nearest-template": "deocc_bench.baselines.nearest_template:NearestTemplate",

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from deocc_bench.benchmark import extractors as ex
-from deocc_bench.benchmark.metrics.aggregate import aggregate, unavailable
-from deocc_bench.benchmark.metrics.content import content_row
-from deocc_bench.benchmark.metrics.distribution import frechet_distance, kernel_distance
-from deocc_bench.benchmark.metrics.masks import truth_row
-from deocc_bench.benchmark.metrics.spec import get_spec
-from deocc_bench.benchmark.metrics.table import identity_row, to_table
-from deocc_bench.benchmark.metrics.views import distribution_view, region_view
 from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.samples import identity_row, to_table
+from deocc_bench.metrics.aggregate import aggregate, unavailable
+from deocc_bench.metrics.content import content_row
+from deocc_bench.metrics.distribution import frechet_distance, kernel_distance
+from deocc_bench.metrics.feature_inputs import distribution_view, region_view
+from deocc_bench.metrics.masks import truth_row
+from deocc_bench.metrics.spec import get_spec
 
 torch = pytest.importorskip("torch")
 

@@ -16,7 +16,6 @@ import pytest
 from deocc_bench.benchmark import evaluate, inference
 from deocc_bench.benchmark.evaluate import Job
 from deocc_bench.benchmark.inference import MethodError, Settings
-from deocc_bench.benchmark.methods import load_method
 from deocc_bench.benchmark.score import Scoring
 from deocc_bench.core import degrade, masks
 from deocc_bench.core.dataset import DatasetReader
@@ -24,6 +23,7 @@ from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.results import RunResult, read_result
 from deocc_bench.core.seeding import rng
 from deocc_bench.core.types import Batch
+from deocc_bench.methods.loading import load_method
 
 
 def job(tiny: Path, out: Path, task: str, **changes: Any) -> Job:
@@ -81,7 +81,7 @@ def test_killed_and_resumed(tiny: Path, methods_file: Path, tmp_path: Path) -> N
     arguments = ["evaluate", f"{methods_file}:Bad", "--data", str(tiny), "--task", "mask", "--batch-size", "2"]
     arguments += ["--resamples", "20", "--out", str(tmp_path / "run")]
     at = DatasetReader(tiny).ids("test")[8]
-    code = "import sys; from deocc_bench.benchmark.commands import evaluate; evaluate(sys.argv[2:])"
+    code = "import sys; from deocc_bench.benchmark.benchmark_commands import evaluate; evaluate(sys.argv[2:])"
     root = str(Path(__file__).resolve().parents[2])
     run = [sys.executable, "-c", code, *arguments]
     environment = {**os.environ, "PYTHONPATH": root}
@@ -223,7 +223,7 @@ def test_content_is_given_the_true_masks_and_joint_its_own(tiny: Path) -> None:
             seen.append(batch)
             return batch.images
 
-    from deocc_bench.benchmark.methods import Method
+    from deocc_bench.methods.loading import Method
 
     spy = Method("spy", "spy", "", Spy())
     inference.predict(spy, inference.load_batch(records, spy, Settings("content")), "content")

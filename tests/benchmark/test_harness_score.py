@@ -1,4 +1,4 @@
-"""Scoring from files: bit-equal re-scoring, random methods, conventions, sweeps, the commands."""
+"""Scoring from files: bit-equal re-scoring, random methods, conventions, sweeps, the benchmark_commands."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from deocc_bench.benchmark import commands, evaluate, extractors, robustness, score
+from deocc_bench.benchmark import benchmark_commands, evaluate, extractors, robustness, score
 from deocc_bench.benchmark.compare import compare_runs
 from deocc_bench.benchmark.evaluate import Job
-from deocc_bench.benchmark.inference import draw_folder
-from deocc_bench.benchmark.methods import load_method
-from deocc_bench.benchmark.metrics.table import read_table
-from deocc_bench.benchmark.predictions import PredictionFolder
 from deocc_bench.benchmark.score import Scoring
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
+from deocc_bench.core.predictions import PredictionFolder, draw_folder
 from deocc_bench.core.results import RunResult, read_result
+from deocc_bench.core.samples import read_table
+from deocc_bench.methods.loading import load_method
 
 
 def job(tiny: Path, out: Path, task: str, **scoring: Any) -> Job:
@@ -237,7 +236,7 @@ def test_the_area_of_a_curve() -> None:
 
 def run(*arguments: object) -> Result:
     name, *rest = map(str, arguments)
-    return CliRunner().invoke(getattr(commands, name), rest)
+    return CliRunner().invoke(getattr(benchmark_commands, name), rest)
 
 
 def test_commands_from_end_to_end(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from deocc_bench.benchmark import commands, latency, machine, subjects, tables
+from deocc_bench.benchmark import benchmark_commands, latency, machine, tables, timed_method
 from deocc_bench.benchmark.latency import CpuTimer, Effort
-from deocc_bench.benchmark.methods import Method, load_method
-from deocc_bench.benchmark.subjects import Subject
+from deocc_bench.benchmark.timed_method import TimedMethod
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.types import Batch, MaskOutput
+from deocc_bench.methods.loading import Method, load_method
 
 
 class FakeClock:
@@ -92,7 +92,9 @@ def test_runs_and_seconds_are_both_reached() -> None:
 def test_warm_up_reaches_runs_and_seconds() -> None:
     clock, log = FakeClock(), list[str]()
     method = Method("m", "m", "", Timed(clock, [0.01], log))
-    subject = Subject("m", subjects.top_stages(method), subjects.inputs(method, subjects.synthetic_batch(1, 32, 32)))
+    subject = TimedMethod(
+        "m", timed_method.top_stages(method), timed_method.inputs(method, timed_method.synthetic_batch(1, 32, 32))
+    )
     latency.measure([subject], CpuTimer(clock), Effort(1, 0.0, 10, 0.0), clock)
     assert (len(log), len(subject.runs)) == (11, 1)
     log.clear()
@@ -181,9 +183,9 @@ def test_devices() -> None:
 def test_command(methods_file: Path, tmp_path: Path) -> None:
     arguments = [f"{methods_file}:Grow", f"{methods_file}:Full", "--runs", "5", "--seconds", "0", "--size", "32"]
     arguments += ["--device", "cpu", "--out", str(tmp_path / "l.json"), "--no-throughput"]
-    result = CliRunner().invoke(commands.latency, arguments)
+    result = CliRunner().invoke(benchmark_commands.latency, arguments)
     assert result.exit_code == 0, result.output
     assert [line.split()[0] for line in result.stdout.splitlines()[1:4]] == ["grow", "full", "complete"]
     assert (tmp_path / "l.json").read_text().startswith("{")
-    refused = CliRunner().invoke(commands.latency, [f"{methods_file}:Learner"])
+    refused = CliRunner().invoke(benchmark_commands.latency, [f"{methods_file}:Learner"])
     assert isinstance(refused.exception, UsageError)

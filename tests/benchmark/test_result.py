@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from deocc_bench.benchmark.metrics.table import to_table
 from deocc_bench.benchmark.result import build, read_run, timing_field, write_run
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.results import SCHEMA_VERSION, RunResult, read_result
+from deocc_bench.core.samples import to_table
 
 
 def record(**changes: Any) -> RunResult:

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from deocc_bench.benchmark import evaluate
 from deocc_bench.benchmark.evaluate import Job
-from deocc_bench.benchmark.methods import load_method
 from deocc_bench.benchmark.score import Scoring
 from deocc_bench.benchmark.verify import rescore_run
 from deocc_bench.core import images
@@ -22,10 +21,11 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.results import read_result, record_digest
-from deocc_bench.leaderboard.commands import leaderboard
-from deocc_bench.leaderboard.hooks import load_rescore
+from deocc_bench.leaderboard.definitions import load_rescore
+from deocc_bench.leaderboard.leaderboard_commands import leaderboard
 from deocc_bench.leaderboard.records import Run, load_runs
 from deocc_bench.leaderboard.verify import check_predictions
+from deocc_bench.methods.loading import load_method
 
 # name -> (class, task, how it is scored)
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {

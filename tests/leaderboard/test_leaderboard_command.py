@@ -8,7 +8,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from deocc_bench.leaderboard.commands import figures, leaderboard
+from deocc_bench.leaderboard.leaderboard_commands import figures, leaderboard
 
 
 def test_writes_all_and_prints_the_table(make_run: Any, tmp_path: Path) -> None:

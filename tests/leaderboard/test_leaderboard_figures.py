@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deocc_bench.core import images, masks
+from deocc_bench.core import images, masks, painting
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json
 from deocc_bench.leaderboard import figures, pictures
-from deocc_bench.leaderboard.build import Request, build_tables, draw_figures
+from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, draw_figures
 from deocc_bench.leaderboard.samples import sample_values
 
 
@@ -23,13 +23,13 @@ def test_mask_layer_tells_the_four_cases_apart() -> None:
     modal = np.array([[1, 0, 0, 0]], bool)
     predicted = np.array([[1, 1, 0, 1]], bool)
     layer = pictures._layer(predicted, amodal, modal)
-    assert layer.tolist() == [[pictures.SEEN, pictures.FOUND, pictures.MISSED, pictures.EXTRA]]
+    assert layer.tolist() == [[painting.SEEN, painting.FOUND, painting.MISSED, painting.EXTRA]]
 
 
 def test_layer_is_a_small_transparent_png(tmp_path: Path) -> None:
     layer = np.zeros((160, 160), np.uint8)
-    layer[40:120, 40:120] = pictures.FOUND
-    data = pictures.encode_layer(layer)
+    layer[40:120, 40:120] = painting.FOUND
+    data = painting.encode_layer(layer)
     assert len(data) < 1200
     (tmp_path / "a.png").write_bytes(data)
     rgba = images.read_rgba(tmp_path / "a.png")
@@ -44,7 +44,7 @@ def test_pareto_front(up: bool, front: list[tuple[float, float]]) -> None:
 
 @pytest.fixture
 def values(make_run: Any, lookup: Any, tmp_path: Path) -> Any:
-    (table,), _ = build_tables(Request((make_run("a"), make_run("b", 0.1)), tmp_path), lookup)
+    (table,), _ = build_tables(LeaderboardRequest((make_run("a"), make_run("b", 0.1)), tmp_path), lookup)
     return sample_values(table, lookup)
 
 
@@ -64,9 +64,9 @@ def test_what_no_table_has_is_refused_before_anything_is_drawn(make_run: Any, lo
     runs = (run, make_run("b", 0.1, task="joint"))
     for wrong, says in (({"samples": ("h9999",)}, "unknown sample 'h9999'"), ({"methods": ("b",)}, "predictions 'b'")):
         with pytest.raises(UsageError, match=says):
-            draw_figures(Request(runs, tmp_path / "figures", **wrong), lookup)  # type: ignore[arg-type]
+            draw_figures(LeaderboardRequest(runs, tmp_path / "figures", **wrong), lookup)  # type: ignore[arg-type]
     assert not (tmp_path / "figures").exists()
-    assert draw_figures(Request(runs, tmp_path / "figures", methods=("a",), samples=("worst",)), lookup)
+    assert draw_figures(LeaderboardRequest(runs, tmp_path / "figures", methods=("a",), samples=("worst",)), lookup)
 
 
 def test_long_names_above_pictures_take_two_lines() -> None:
@@ -77,7 +77,7 @@ def test_long_names_above_pictures_take_two_lines() -> None:
 
 
 def test_undefined_samples_are_neither_worst_nor_best(make_run: Any, lookup: Any, tmp_path: Path) -> None:
-    request = Request((make_run("a"),), tmp_path, columns=("invisible_iou_mean",))
+    request = LeaderboardRequest((make_run("a"),), tmp_path, columns=("invisible_iou_mean",))
     (table,), _ = build_tables(request, lookup)
     found = sample_values(table, lookup)
     assert found is not None
@@ -104,7 +104,7 @@ def test_figures_are_drawn(make_run: Any, lookup: Any, tmp_path: Path) -> None:
         entries["annotations"].append({"id": k, "image_id": k, "sample_id": sample, "occlude_rate": 0.0, **rles})
     atomic_write(root / "annotations/test.json", dump_json(entries))
     atomic_write(root / "dataset.json", dump_json({"schema_version": 1, "name": "people", "fingerprint": "f" * 64}))
-    request = Request(tuple(runs), tmp_path / "figures", datasets=(DatasetReader(root),))
+    request = LeaderboardRequest(tuple(runs), tmp_path / "figures", datasets=(DatasetReader(root),))
     written = draw_figures(request, lookup)
     kinds = sorted(p.name.split("-")[0] + p.suffix for p in written)
     assert kinds == ["grid.pdf", "grid.png", "pareto.pdf", "pareto.png", "ratio.pdf", "ratio.png"]
@@ -129,7 +129,7 @@ def test_without_matplotlib_the_cure_is_named(
     monkeypatch.setattr(builtins, "__import__", blocked)
     assert not figures.available()
     with pytest.raises(DeoccError, match=r"pip install 'deocc-bench\[figures\]'"):
-        draw_figures(Request(runs, tmp_path / "figures"), lookup)
+        draw_figures(LeaderboardRequest(runs, tmp_path / "figures"), lookup)
 
 
 def test_names_of_neighbours_go_to_either_side() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.leaderboard import latex, markdown
-from deocc_bench.leaderboard.build import Request, make
+from deocc_bench.leaderboard.build import LeaderboardRequest, make
 from deocc_bench.leaderboard.table import heading
 from deocc_bench.leaderboard.text import decimals, fixed, shown
 
@@ -42,7 +42,7 @@ HOSTILE = (
 def hostile(make_run: Any, lookup: Any, tmp_path: Path) -> Path:
     runs = [make_run(name, k / 100, seed=k) for k, name in enumerate(HOSTILE)]
     runs += [make_run("other", dataset={"name": name, "fingerprint": f"{k:064d}"}) for k, name in enumerate(HOSTILE)]
-    make(Request(tuple(runs), tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(tuple(runs), tmp_path / "out", figures=False), lookup=lookup)
     return tmp_path / "out"
 
 
@@ -151,7 +151,7 @@ def test_hostile_names_in_csv(hostile: Path) -> None:
 
 def test_csv_has_full_precision_and_dtypes(make_run: Any, lookup: Any, tmp_path: Path) -> None:
     folder = make_run("a", 0.0123)
-    make(Request((folder, make_run("b", 0.1)), tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest((folder, make_run("b", 0.1)), tmp_path / "out", figures=False), lookup=lookup)
     frame = pd.read_csv(tmp_path / "out/leaderboard.csv").set_index("method")
     value = json.loads((folder / "result.json").read_text())["metrics"]["amodal_iou_mean"]["value"]
     assert frame.loc["a", "amodal_iou_mean"] == value
@@ -173,7 +173,7 @@ def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, lookup: An
         make_run("last", 0.0, seed=3),
         make_run("seer", 0.4, seed=4, method={"truth_given": ["amodal"]}),
     )
-    request = Request(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean", "mask_l1", "fid"))
+    request = LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean", "mask_l1", "fid"))
     make(request, lookup=lookup)
     md, tex = ((tmp_path / f"out/leaderboard.{s}").read_text() for s in ("md", "tex"))
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in md.splitlines() if line.startswith("| ")][2:]
@@ -199,18 +199,18 @@ def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, lookup: An
 
 def test_columns_and_sort(make_run: Any, lookup: Any, tmp_path: Path) -> None:
     runs = (make_run("a", 0.0), make_run("b", 0.2))
-    make(Request(runs, tmp_path / "out", columns=("mask_l1",), sort="mask_l1", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", columns=("mask_l1",), sort="mask_l1", figures=False), lookup=lookup)
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "amodal" not in text
     assert text.index("| b") < text.index("| a")
     with pytest.raises(UsageError, match="did you mean 'mask_l1'"):
-        make(Request(runs, tmp_path / "out", columns=("mask_l2",), figures=False), lookup=lookup)
+        make(LeaderboardRequest(runs, tmp_path / "out", columns=("mask_l2",), figures=False), lookup=lookup)
 
 
 def test_made_twice_is_the_same(make_run: Any, lookup: Any, tmp_path: Path) -> None:
     runs = (make_run("a"), make_run("b", 0.1))
     for out in ("one", "two"):
-        make(Request(runs, tmp_path / out, figures=False), lookup=lookup)
+        make(LeaderboardRequest(runs, tmp_path / out, figures=False), lookup=lookup)
     for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.tex", "leaderboard.html", "breakdowns.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
@@ -235,7 +235,7 @@ def test_small_things() -> None:
 @pytest.mark.parametrize(("n", "said"), [(8, True), (60, False)])
 def test_too_few_humans_are_mentioned(make_run: Any, lookup: Any, tmp_path: Path, n: int, said: bool) -> None:
     runs = (make_run("a", n=n), make_run("b", 0.2, n=n))
-    make(Request(runs, tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False), lookup=lookup)
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert ("no difference can reach significance" in text) == said
 
@@ -244,7 +244,7 @@ def test_without_samples_ranks_go_by_value(make_run: Any, lookup: Any, tmp_path:
     runs = (make_run("a"), make_run("b", 0.2))
     for run in runs:
         (run / "samples.csv").unlink()
-    make(Request(runs, tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False), lookup=lookup)
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "by value alone" in text
     assert text.index("| 1 | b") < text.index("| 2 | a")
@@ -253,13 +253,16 @@ def test_without_samples_ranks_go_by_value(make_run: Any, lookup: Any, tmp_path:
 def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, lookup: Any, tmp_path: Path) -> None:
     # Six humans and three pairs: no p can pass 0.05, all share rank 1.
     runs = tuple(make_run(n, q, n=12, seed=k) for k, (n, q) in enumerate((("low", 0.0), ("mid", 0.1), ("top", 0.2))))
-    make(Request(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
     text = (tmp_path / "out/leaderboard.md").read_text()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| 1 |")]
     assert [r[1] for r in rows] == ["top", "mid", "low"]
     assert [r[2][:2] for r in rows] == ["**", "<u", "0."]
     assert "Bold: best value" in text
-    make(Request(runs, tmp_path / "timed", figures=False, columns=("mask_l1", "run_ms_per_sample")), lookup=lookup)
+    make(
+        LeaderboardRequest(runs, tmp_path / "timed", figures=False, columns=("mask_l1", "run_ms_per_sample")),
+        lookup=lookup,
+    )
     assert "no test of them: run time." in (tmp_path / "timed/leaderboard.md").read_text()
 
 
@@ -270,11 +273,11 @@ def test_an_oracle_takes_no_rank_from_others(make_run: Any, lookup: Any, tmp_pat
         make_run("b", n=12, seed=1),
         make_run("o", 0.4, n=12, method={"truth_given": ["x"]}),
     )
-    make(Request(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "| 1 | a |" in text
     assert "| 2 | b |" in text
-    make(Request(runs[1:], tmp_path / "alone", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs[1:], tmp_path / "alone", figures=False), lookup=lookup)
     assert "nothing was compared" in (tmp_path / "alone/leaderboard.md").read_text()
 
 

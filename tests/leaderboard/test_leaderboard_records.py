@@ -12,9 +12,9 @@ import pytest
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.results import read_result, record_digest, write_result
-from deocc_bench.leaderboard.build import Request, make
+from deocc_bench.leaderboard.build import LeaderboardRequest, make
 from deocc_bench.leaderboard.claimed import read_claims, sort_claims
-from deocc_bench.leaderboard.hooks import Rescored, load_definitions
+from deocc_bench.leaderboard.definitions import Rescored, load_definitions
 from deocc_bench.leaderboard.records import group_runs, load_runs
 from deocc_bench.leaderboard.speed import read_speed
 from deocc_bench.leaderboard.verify import check_predictions, check_table
@@ -80,7 +80,7 @@ def test_edited_number_is_flagged_in_every_output(
     honest, forged = make_run("honest", 0.1), make_run("forged")
     edit(forged, 0.99, mend_digest)
     out = tmp_path / "out"
-    made = make(Request((honest, forged), out, figures=False), lookup=lookup)
+    made = make(LeaderboardRequest((honest, forged), out, figures=False), lookup=lookup)
     assert list(made.findings) == [str(forged)]
     reason = "samples.csv gives other numbers" if mend_digest else "changed after the run"
     for name, word in (("csv", reason), ("md", "CHANGED"), ("tex", "CHANGED"), ("html", "Not to be trusted")):
@@ -133,13 +133,13 @@ def test_verify_without_a_dataset_is_refused_and_what_was_not_verified_is_said(
     kept, bare = make_run("kept"), make_run("bare")
     (kept / "predictions").mkdir()
     with pytest.raises(UsageError, match="--data"):
-        make(Request((kept,), tmp_path / "out", verify=True, figures=False), lookup=lookup)
+        make(LeaderboardRequest((kept,), tmp_path / "out", verify=True, figures=False), lookup=lookup)
     assert not (tmp_path / "out").exists()
 
     def rescore(folder: Path, data: Any) -> Rescored:
         return Rescored(read_result(folder / "result.json").metrics, "p" * 64)
 
-    request = Request((kept, bare), tmp_path / "out", datasets=(Dataset(),), verify=True, figures=False)  # type: ignore[arg-type]
+    request = LeaderboardRequest((kept, bare), tmp_path / "out", datasets=(Dataset(),), verify=True, figures=False)  # type: ignore[arg-type]
     made = make(request, lookup=lookup, rescore=rescore)
     assert "the predictions of 1 of 2 runs, scored anew, give the same numbers" in made.text
     assert "not verified: the run holds no predictions" in made.text
@@ -160,7 +160,7 @@ def test_failed_rescoring_is_a_finding(make_run: Any) -> None:
 def test_dataset_that_changed_since_is_marked(lookup: Any, make_run: Any, tmp_path: Path) -> None:
     changed = Dataset("0" * 64)
     made = make(
-        Request((make_run("a"),), tmp_path / "out", datasets=(changed,), figures=False),  # type: ignore[arg-type]
+        LeaderboardRequest((make_run("a"),), tmp_path / "out", datasets=(changed,), figures=False),  # type: ignore[arg-type]
         lookup=lookup,
     )
     assert "dataset was changed since" in next(iter(made.findings.values()))[0]
@@ -179,7 +179,7 @@ def test_claims_stand_apart(lookup: Any, make_run: Any, tmp_path: Path) -> None:
     of_group, others = sort_claims(read_claims(path), groups)
     assert [c.method for c in of_group[0]] == ["paper"]
     assert [c.dataset for c in others] == ["elsewhere"]
-    make(Request((make_run("b"),), tmp_path / "out", claimed=(path,), figures=False), lookup=lookup)
+    make(LeaderboardRequest((make_run("b"),), tmp_path / "out", claimed=(path,), figures=False), lookup=lookup)
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "| 1 | b" in text
     assert text.index("| 1 | b") < text.index("Claimed by papers") < text.index("0.999")

@@ -11,8 +11,8 @@ from deocc_bench.models.colour_prior import ColourPrior
 from deocc_bench.models.config import ContentConfig
 from deocc_bench.models.content_net import content_input
 from deocc_bench.models.deploy import fast_form
-from deocc_bench.models.frames import Frame
 from deocc_bench.models.weights import build
+from deocc_bench.models.working_frame import WorkingFrame
 
 
 def person(size: int = 128) -> tuple[torch.Tensor, ...]:
@@ -100,7 +100,7 @@ def test_prior_learns_the_colour_of_a_part_that_is_never_seen() -> None:
 def test_coverage_is_the_share_of_each_pixel(side: int) -> None:
     random = np.random.default_rng(1)
     masks = random.random((2, 128, 128)) > 0.5
-    frame = Frame.fit(128, 128, side)
+    frame = WorkingFrame.fit(128, 128, side)
     found = frame.coverage(masks)[:, 0].numpy()
     assert frame.shrinks == (side < 128)
     inside = found[:, frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]

@@ -13,9 +13,9 @@ from deocc_bench.core.types import Occluder
 from deocc_bench.synth import augment
 from deocc_bench.synth.compositing import HARMONISE, Composite, compose, unchanged_share
 from deocc_bench.synth.crop import Crop
-from deocc_bench.synth.occluders.prepared import Pose, Prepared, prepare
-from deocc_bench.synth.placed import Loose, Placement
-from deocc_bench.synth.placement import Rejected, Request, solve
+from deocc_bench.synth.occluders.cutout import Pose, PreparedOccluder, prepare
+from deocc_bench.synth.placement import Loose, Placement
+from deocc_bench.synth.placement_solver import PlacementRequest, Rejected, solve
 
 SIZE = 128
 
@@ -29,7 +29,9 @@ def scene(seed: int = 0) -> Crop:
     return Crop(image, parsing > 0, parsing, (12, 0, SIZE, SIZE))
 
 
-def thing(name: str, colour: tuple[int, int, int] | None = None, soft: int = 6, category: str = "chair") -> Prepared:
+def thing(
+    name: str, colour: tuple[int, int, int] | None = None, soft: int = 6, category: str = "chair"
+) -> PreparedOccluder:
     y, x = np.mgrid[0:60, 0:50]
     inside = np.minimum(np.minimum(x, 49 - x), np.minimum(y, 59 - y))
     alpha = np.clip((inside + 1) / soft, 0, 1).astype(np.float32)
@@ -40,7 +42,7 @@ def thing(name: str, colour: tuple[int, int, int] | None = None, soft: int = 6, 
 
 
 def put(
-    occluder: Prepared, x: int, y: int, behind: bool = False, feather: float = 0.7, scale: float = 1.0
+    occluder: PreparedOccluder, x: int, y: int, behind: bool = False, feather: float = 0.7, scale: float = 1.0
 ) -> Placement:
     loose = Loose.at(occluder, Pose(scale), x, y, scene(), feather)
     assert loose is not None
@@ -230,7 +232,9 @@ def test_names_of_augmentations() -> None:
 def test_solver_and_compositor_count_alike() -> None:
     where = scene()
     for k in range(20):
-        placed = solve(where, [thing(f"t{k + i}") for i in range(6)], Request(0.3, count=1 + k % 3), rng(k, "c"))
+        placed = solve(
+            where, [thing(f"t{k + i}") for i in range(6)], PlacementRequest(0.3, count=1 + k % 3), rng(k, "c")
+        )
         assert not isinstance(placed, Rejected)
         made = compose(where, placed)
         check(made, where)

@@ -11,13 +11,13 @@ import pytest
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.seeding import rng as make_rng
 from deocc_bench.core.types import Human
-from deocc_bench.synth.humans.mannequin import MannequinSource, draw
-from deocc_bench.synth.humans.mannequin.body import pose_body, sample_build
-from deocc_bench.synth.humans.mannequin.figure import build_parts
-from deocc_bench.synth.humans.mannequin.garments import sample_outfit
-from deocc_bench.synth.humans.mannequin.paint import PATTERNS, Canvas, Material, Part, pattern
-from deocc_bench.synth.humans.mannequin.poses import JOINTS, LIMITS, POSES, clamp, sample_pose
-from deocc_bench.synth.humans.mannequin.shapes import Frame, Shape
+from deocc_bench.synth.mannequin import MannequinSource, draw
+from deocc_bench.synth.mannequin.body import pose_body, sample_build
+from deocc_bench.synth.mannequin.figure import build_parts
+from deocc_bench.synth.mannequin.garments import sample_outfit
+from deocc_bench.synth.mannequin.paint import PATTERNS, Canvas, Material, Part, pattern
+from deocc_bench.synth.mannequin.poses import JOINTS, LIMITS, POSES, clamp, sample_pose
+from deocc_bench.synth.mannequin.shapes import Frame, Shape
 
 COUNT = 120
 LEFT, RIGHT = (14, 16, 18), (15, 17, 19)

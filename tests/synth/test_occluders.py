@@ -17,8 +17,8 @@ from deocc_bench.core.images import write_png
 from deocc_bench.core.types import Human, Occluder
 from deocc_bench.synth.occluders import OccluderPool, open_occluders
 from deocc_bench.synth.occluders.coco import soften
+from deocc_bench.synth.occluders.cutout import Pose, bleed, coarse, edge, fade, prepare, warp, with_alpha
 from deocc_bench.synth.occluders.filters import OccluderFilter, measure, touching
-from deocc_bench.synth.occluders.prepared import Pose, bleed, coarse, edge, fade, prepare, warp, with_alpha
 from deocc_bench.synth.occluders.shapes import DRAWERS
 
 SIZE = 200

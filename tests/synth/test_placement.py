@@ -14,13 +14,14 @@ from deocc_bench.core.labels import BODY_PARTS
 from deocc_bench.core.masks import tight_box
 from deocc_bench.core.seeding import rng
 from deocc_bench.core.types import Human, Occluder
+from deocc_bench.core.window import Window, cut, window
 from deocc_bench.synth import overlap
 from deocc_bench.synth.compositing import compose
-from deocc_bench.synth.crop import Crop, Jitter, Window, crop, cut, jittered, mirrored, window
-from deocc_bench.synth.occluders.prepared import Prepared, prepare
-from deocc_bench.synth.placed import Placement
-from deocc_bench.synth.placement import Rejected, Request, solve
-from deocc_bench.synth.stance import BOX_OVERLAP, RULES
+from deocc_bench.synth.crop import Crop, Jitter, crop, jittered, mirrored
+from deocc_bench.synth.occluders.cutout import PreparedOccluder, prepare
+from deocc_bench.synth.placement import Placement
+from deocc_bench.synth.placement_rules import BOX_OVERLAP, RULES
+from deocc_bench.synth.placement_solver import PlacementRequest, Rejected, solve
 
 
 def person(height: int = 300, width: int = 220) -> Human:
@@ -37,7 +38,7 @@ def person(height: int = 300, width: int = 220) -> Human:
     return Human("p", "p", image, parsing > 0, parsing, "CC0", "test")
 
 
-def thing(name: str, height: int, width: int, category: str = "thing", shape: str = "box") -> Prepared:
+def thing(name: str, height: int, width: int, category: str = "thing", shape: str = "box") -> PreparedOccluder:
     generator = rng(0, "thing", name)
     image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
     alpha = np.zeros((height, width), np.float32)
@@ -164,7 +165,7 @@ def test_the_ratio_is_reached(count: int, target: float) -> None:
     done = 0
     for k in range(12):
         order = [THINGS[(k + i) % len(THINGS)] for i in range(len(THINGS))]
-        placed = solve(SCENE, order, Request(target, 0.0, 0.8, count=count), rng(0, "t", k, count, target))
+        placed = solve(SCENE, order, PlacementRequest(target, 0.0, 0.8, count=count), rng(0, "t", k, count, target))
         if isinstance(placed, Rejected):
             assert placed.reason
             continue
@@ -182,7 +183,7 @@ def test_never_outside_the_range(low: float, width: float, seed: int) -> None:
     """However narrow the range, an accepted sample lies in it; a range of one value means the tolerance."""
     high = low + width
     order = [THINGS[(seed + i) % len(THINGS)] for i in range(len(THINGS))]
-    request = Request(low + width * 0.99, low, high, count=1 + seed % 3)
+    request = PlacementRequest(low + width * 0.99, low, high, count=1 + seed % 3)
     placed = solve(SCENE, order, request, rng(seed, "x"))
     if not isinstance(placed, Rejected):
         ratio = hidden(SCENE, placed).sum() / SCENE.area
@@ -191,13 +192,13 @@ def test_never_outside_the_range(low: float, width: float, seed: int) -> None:
 
 
 def test_the_same_generator_gives_the_same_placement() -> None:
-    one, two = (solve(SCENE, THINGS, Request(0.3, count=2, behind=1), rng(5, "same")) for _ in range(2))
+    one, two = (solve(SCENE, THINGS, PlacementRequest(0.3, count=2, behind=1), rng(5, "same")) for _ in range(2))
     assert not isinstance(one, Rejected)
     assert not isinstance(two, Rejected)
     for a, b in zip(one, two, strict=True):
         assert (a.x, a.y, a.box, a.pose) == (b.x, b.y, b.box, b.pose)
         assert np.array_equal(a.patch, b.patch)
-    other = solve(SCENE, THINGS, Request(0.3, count=2, behind=1), rng(6, "same"))
+    other = solve(SCENE, THINGS, PlacementRequest(0.3, count=2, behind=1), rng(6, "same"))
     assert not isinstance(other, Rejected)
     assert [p.box for p in other] != [p.box for p in one]
 
@@ -206,7 +207,7 @@ def test_placements_end_at_the_photo() -> None:
     x0, y0, x1, y1 = SCENE.frame
     out = 0
     for k in range(30):
-        placed = solve(SCENE, THINGS[k % 4 :], Request(0.4, rule="grounded"), rng(k, "frame"))
+        placed = solve(SCENE, THINGS[k % 4 :], PlacementRequest(0.4, rule="grounded"), rng(k, "frame"))
         assert not isinstance(placed, Rejected)
         (p,) = placed
         h, w = p.patch.shape[:2]
@@ -220,7 +221,7 @@ def test_what_stands_on_the_ground_does_not_float() -> None:
     feet = SCENE.box[3]
     low = 0
     for k in range(30):
-        placed = solve(SCENE, [THINGS[1]], Request(0.2, rule="grounded"), rng(k, "ground"))
+        placed = solve(SCENE, [THINGS[1]], PlacementRequest(0.2, rule="grounded"), rng(k, "ground"))
         assert not isinstance(placed, Rejected)
         low += placed[0].box[3] >= feet - 0.05 * 256
     assert low >= 24
@@ -232,7 +233,7 @@ def test_the_overlap_rule_keeps_occluders_over_the_person() -> None:
     for rule in RULES:
         within[rule] = 0
         for k in range(30):
-            placed = solve(SCENE, THINGS[k % 4 :], Request(0.3, rule=rule), rng(k, "rule"))
+            placed = solve(SCENE, THINGS[k % 4 :], PlacementRequest(0.3, rule=rule), rng(k, "rule"))
             assert not isinstance(placed, Rejected)
             left, top, right, bottom = placed[0].box
             wide, tall = min(right, x1) - max(left, x0), min(bottom, y1) - max(top, y0)
@@ -242,7 +243,7 @@ def test_the_overlap_rule_keeps_occluders_over_the_person() -> None:
 
 
 def test_nearer_things_stand_lower() -> None:
-    placed = solve(SCENE, THINGS[1:], Request(0.4, count=3), rng(1, "depth"))
+    placed = solve(SCENE, THINGS[1:], PlacementRequest(0.4, count=3), rng(1, "depth"))
     assert not isinstance(placed, Rejected)
     bottoms = [p.box[3] for p in placed]
     assert bottoms == sorted(bottoms, reverse=True)
@@ -250,7 +251,7 @@ def test_nearer_things_stand_lower() -> None:
 
 def test_behind_hides_nothing_and_is_seen() -> None:
     for k in range(15):
-        placed = solve(SCENE, THINGS[k % 3 :], Request(0.2, count=1, behind=2), rng(k, "behind"))
+        placed = solve(SCENE, THINGS[k % 3 :], PlacementRequest(0.2, count=1, behind=2), rng(k, "behind"))
         assert not isinstance(placed, Rejected)
         assert [p.behind for p in placed] == [False, True, True]
         made = compose(SCENE, placed)
@@ -263,7 +264,7 @@ def test_parts_are_hidden(hide: tuple[str, ...]) -> None:
     done = 0
     for k in range(15):
         order = [THINGS[(k + i) % len(THINGS)] for i in range(len(THINGS))] * 2
-        request = Request(0.3, 0.05, 0.6, count=2, hide=hide)
+        request = PlacementRequest(0.3, 0.05, 0.6, count=2, hide=hide)
         placed = solve(SCENE, order, request, rng(k, "hide"))
         if isinstance(placed, Rejected):
             continue
@@ -278,40 +279,40 @@ def test_parts_are_hidden(hide: tuple[str, ...]) -> None:
 
 
 def test_what_cannot_be_is_rejected_with_the_reason() -> None:
-    def told(request: Request, scene: Crop = SCENE, things: list[Prepared] | None = None) -> str:
+    def told(request: PlacementRequest, scene: Crop = SCENE, things: list[PreparedOccluder] | None = None) -> str:
         placed = solve(scene, THINGS if things is None else things, request, rng(0, "no"))
         assert isinstance(placed, Rejected)
         return placed.reason
 
-    assert "shows no feet" in told(Request(0.3, hide=("feet",)))
-    assert "needs a ratio of" in told(Request(0.03, 0.0, 0.05, hide=("torso",)))
-    assert "no further occluder" in told(Request(0.3), things=[])
+    assert "shows no feet" in told(PlacementRequest(0.3, hide=("feet",)))
+    assert "needs a ratio of" in told(PlacementRequest(0.03, 0.0, 0.05, hide=("torso",)))
+    assert "no further occluder" in told(PlacementRequest(0.3), things=[])
     plain = Crop(SCENE.image, SCENE.mask, None, SCENE.photo)
-    assert "parsing" in told(Request(0.3, hide=("head",)), plain)
+    assert "parsing" in told(PlacementRequest(0.3, hide=("head",)), plain)
     speck = thing("speck", 12, 12)
-    reason = told(Request(0.6, 0.55, 0.65, tries=4), things=[speck] * 10)
+    reason = told(PlacementRequest(0.6, 0.55, 0.65, tries=4), things=[speck] * 10)
     assert "ratio 0.600 not reached: 4 tries, nearest 0." in reason
 
 
 def test_no_more_candidates_are_taken_than_needed() -> None:
     taken = []
 
-    def candidates() -> Iterator[Prepared]:
+    def candidates() -> Iterator[PreparedOccluder]:
         for t in THINGS:
             taken.append(t.id)
             yield t
 
-    assert not isinstance(solve(SCENE, candidates(), Request(0.2), rng(0, "lazy")), Rejected)
+    assert not isinstance(solve(SCENE, candidates(), PlacementRequest(0.2), rng(0, "lazy")), Rejected)
     assert len(taken) == 1
 
 
 def test_native_size_works_too() -> None:
     scene = crop(person(900, 700), None)
-    placed = solve(scene, THINGS, Request(0.35, 0.3, 0.4, count=2), rng(0, "native"))
+    placed = solve(scene, THINGS, PlacementRequest(0.35, 0.3, 0.4, count=2), rng(0, "native"))
     assert not isinstance(placed, Rejected)
     assert abs(hidden(scene, placed).sum() / scene.area - 0.35) <= 0.02
 
 
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="not a possible request"):
-        Request(0.3, 0.5, 0.2)
+        PlacementRequest(0.3, 0.5, 0.2)

@@ -1,0 +1,134 @@
+"""What stands on the bench: a method cut into stages, the sample it is given, and the null method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from deocc_bench.core.types import Batch, MaskOutput
+from deocc_bench.methods.calling import own_modal
+from deocc_bench.methods.loading import TRUTHS, Method
+
+NULL_METHOD = "null"
+
+
+class Timer(Protocol):
+    """Time marks on a device."""
+
+    def mark(self) -> Any:
+        """A mark of now."""
+
+    def sync(self) -> None:
+        """Wait until the device has done all it was given."""
+
+    def seconds(self, first: Any, second: Any) -> float:
+        """Seconds between two marks."""
+
+
+Stage = tuple[str, Callable[[Any], Any]]
+
+
+@dataclass
+class TimedMethod:
+    """A method on the bench: its stages and the run times so far.
+
+    Args:
+        stages: (name, function); the first takes the batch, each next one the previous result.
+        runs: one list of seconds per run, a number a stage.
+    """
+
+    name: str
+    stages: Sequence[Stage]
+    batch: Any
+    runs: list[list[float]] = field(default_factory=list)
+
+    def once(self, timer: Timer) -> list[float]:
+        """Seconds of each stage in one run."""
+        value = self.batch
+        timer.sync()
+        marks = [timer.mark()]
+        for _, function in self.stages:
+            value = function(value)
+            marks.append(timer.mark())
+        timer.sync()
+        return [timer.seconds(a, b) for a, b in pairwise(marks)]
+
+
+class NullMethod:
+    """Does nothing: what it takes is the harness's own."""
+
+    name = NULL_METHOD
+
+    def __init__(self) -> None:
+        self._answers: dict[int, MaskOutput] = {}
+
+    def complete(self, batch: Batch) -> MaskOutput:
+        """An answer made once."""
+        if len(batch) not in self._answers:
+            self._answers[len(batch)] = MaskOutput(np.zeros(batch.images.shape[:3], bool))
+        return self._answers[len(batch)]
+
+
+def synthetic_batch(size: int = 1, height: int = 256, width: int = 256) -> Batch:
+    """Samples with all inputs: an ellipse of a person whose right third is hidden. The same every time."""
+    y, x = np.mgrid[:height, :width]
+    person = ((x - width / 2) / (width / 5)) ** 2 + ((y - height / 2) / (height / 2.5)) ** 2 < 1
+    visible = person & (x < width * 0.58)
+    parsing = np.where(person, np.where(y < height / 3, 13, np.where(y < height * 0.6, 5, 9)), 0).astype(np.uint8)
+    image = np.stack([(x * 255 // width), (y * 255 // height), ((x + y) % 256)], axis=-1).astype(np.uint8)
+
+    def repeat(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.broadcast_to(array, (size, *array.shape)))
+
+    return Batch(
+        tuple(f"latency-{i}" for i in range(size)),
+        repeat(image),
+        repeat(visible),
+        repeat(visible),
+        repeat(person),
+        repeat(parsing),
+        repeat(np.where(visible, parsing, np.uint8(0))),
+    )
+
+
+def inputs(method: Method, full: Batch) -> Batch:
+    """What a run would give the method's first function: no truth but what it asks for."""
+    if not method.can("complete"):
+        return replace(full, initial=None)
+    given = [n for n in method.needs("complete") if n in TRUTHS]
+    names = {"initial", *given, *(["modal_parsing"] if "parsing" in given else [])}
+    hidden = {n: None for n in ("initial", *TRUTHS, "modal_parsing") if n not in names}
+    return replace(full, **hidden)  # type: ignore[arg-type]
+
+
+def top_stages(method: Method) -> list[Stage]:
+    """`complete`, the hand-over of its masks, `recover`: what task `joint` runs; or the one function it has."""
+    instance = method.instance
+    seed = {} if method.samples is None else {"seed": 0}
+    stages: list[Stage] = []
+    if method.can("complete") and method.can("recover"):
+
+        def complete(batch: Batch) -> tuple[Batch, MaskOutput]:
+            output = instance.complete(batch, **seed)
+            return batch, output if isinstance(output, MaskOutput) else MaskOutput(output)
+
+        def pass_on(pair: tuple[Batch, MaskOutput]) -> Batch:
+            batch, output = pair
+            modal = own_modal(output.amodal, output.modal, batch.initial)
+            parsing = output.parsing
+            if parsing is None and "parsing" in method.needs("recover"):
+                # Parsing is then an input, as in published speed tables: its making is not timed.
+                parsing = synthetic_batch(len(batch), *batch.images.shape[1:3]).parsing
+            visible = None if parsing is None else np.where(modal, parsing, np.uint8(0))
+            return Batch(batch.ids, batch.images, batch.initial, modal, output.amodal, parsing, visible)
+
+        stages = [("complete", complete), ("hand-over", pass_on), ("recover", lambda b: instance.recover(b, **seed))]
+    elif method.can("complete"):
+        stages = [("complete", lambda b: instance.complete(b, **seed))]
+    else:
+        stages = [("recover", lambda b: instance.recover(b, **seed))]
+    return stages

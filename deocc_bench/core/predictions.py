@@ -1,0 +1,122 @@
+"""The prediction folder: what a method answered, one PNG a sample and kind, and what may be wrong with it.
+
+PREDICTIONS/masks/<sample>.png      amodal mask, 0 / 255             (tasks mask, joint)
+PREDICTIONS/modal/<sample>.png      refined modal mask, 0 / 255      (optional)
+PREDICTIONS/parsing/<sample>.png    LIP ids, palette or grey         (optional)
+PREDICTIONS/images/<sample>.png     recovered picture, RGB           (tasks content, joint)
+PREDICTIONS/run.json                how it was made; written by `evaluate`, not needed of others
+PREDICTIONS/draw-NN/                of a random method: one such folder a draw
+
+COCO results (a JSON list with an RLE each) are read into the same folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from deocc_bench.core import images
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.results import PREDICTIONS_FOLDER
+from deocc_bench.core.types import Prediction
+
+HEADER_FILE = "run.json"
+ERROR_FILE = "error.txt"
+DRAW_PREFIX = "draw-"
+# Kind -> the field of `Prediction`. The kind that a task asks for is written last: it says that the sample is whole.
+KINDS = {"parsing": "parsing", "modal": "modal", "masks": "amodal", "images": "image"}
+REQUIRED = {"mask": ("masks",), "content": ("images",), "joint": ("masks", "images")}
+_PALETTE = LIP.palette()
+
+
+class PredictionFolder:
+    """A prediction folder on disk."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def path(self, kind: str, sample_id: str) -> Path:
+        """Where one file lies; `kind` is a key of `KINDS`."""
+        return self.root / kind / f"{sample_id}.png"
+
+    def write(self, prediction: Prediction) -> None:
+        """Write what the prediction has; each file is whole or absent, the one that the task asks for comes last."""
+        for kind, field in KINDS.items():
+            array = getattr(prediction, field)
+            if array is not None:
+                images.write_png(self.path(kind, prediction.sample_id), array, _PALETTE if kind == "parsing" else None)
+
+    def holds(self, sample_id: str, task: str) -> bool:
+        """Whether the sample is finished."""
+        return all(self.path(kind, sample_id).is_file() for kind in REQUIRED[task])
+
+    def read(self, sample_id: str, size: tuple[int, int], task: str) -> Prediction:
+        """One prediction with what the task scores.
+
+        Args:
+            size: (height, width) it must have.
+
+        Raises:
+            InputError: missing, unreadable, soft, of another size, or with ids outside LIP.
+        """
+        found: dict[str, np.ndarray] = {}
+        for kind in ("masks", "modal", "parsing"):
+            path = self.path(kind, sample_id)
+            if task != "content" and (kind == "masks" or path.is_file()):
+                labels = images.read_indices(path)
+                _check_size(path, labels.shape, size)
+                if kind == "parsing":
+                    _check_labels(path, labels)
+                    found[kind] = labels
+                else:
+                    found[KINDS[kind]] = _binary(path, labels)
+        if task != "mask":
+            path = self.path("images", sample_id)
+            found["image"] = images.read_rgb(path)
+            _check_size(path, found["image"].shape[:2], size)
+        return Prediction(sample_id, **found)
+
+    def clear(self, sample_ids: Iterable[str]) -> None:
+        """Remove the files of samples that are not finished, so that an old optional file can't stay behind."""
+        for sample_id in sample_ids:
+            for kind in KINDS:
+                self.path(kind, sample_id).unlink(missing_ok=True)
+
+
+def folder_of(path: str | Path) -> Path:
+    """The prediction folder that a user means: that of a run, if `path` is a run, else `path` itself."""
+    inside = Path(path) / PREDICTIONS_FOLDER
+    return inside if inside.is_dir() else Path(path)
+
+
+def draw_folder(root: Path, draw: int | None) -> Path:
+    """Where a draw of a random method lies (None: the method is not random)."""
+    return root if draw is None else root / f"{DRAW_PREFIX}{draw:02d}"
+
+
+def draw_folders(root: str | Path) -> list[Path]:
+    """The folders of a random method's draws, in order; none for other methods."""
+    return sorted(p for p in Path(root).glob(f"{DRAW_PREFIX}*") if p.is_dir())
+
+
+def _binary(path: Path, levels: np.ndarray) -> np.ndarray:
+    mask = levels > 0
+    high = int(levels.max())
+    if high not in (0, 1, 255) or not np.array_equal(levels, mask * np.uint8(high)):
+        raise InputError(path, "a soft mask", "threshold it and write 0 and 255")
+    return mask
+
+
+def _check_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    if tuple(shape) != tuple(size):
+        raise InputError(
+            path, f"is {shape[0]} x {shape[1]}, but the sample is {size[0]} x {size[1]}", "predict at the sample's size"
+        )
+
+
+def _check_labels(path: Path, labels: np.ndarray) -> None:
+    if int(labels.max()) >= LIP.size:
+        raise InputError(path, f"label id {int(labels.max())} is not in LIP (0 to {LIP.size - 1})", "write LIP ids")

@@ -1,0 +1,56 @@
+"""`ahp:DIR`: the un-occluded people of AHP, as samples that hide nothing: for training and for the complete images.
+
+`train/{JPEGImages/*.jpg, Annotations/*.png, PseudoParsingAnnotations/*.png, ImageSets/{train,val}.txt}`, with or
+without the folder `train`. To synthesise occlusions over them, give the same folder to `synth --humans ahp:DIR`.
+
+Source of the layout: Zhou et al., "Human de-occlusion" (CVPR 2021), as collected in docs/formats.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.errors import InputError
+from deocc_bench.exchange.importers import Options
+from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
+
+
+def read(path: Path, options: Options) -> Iterator[Item | Bad]:
+    """Items in the order of the lists of `ImageSets`; each list is a split.
+
+    Raises:
+        InputError: not this layout.
+    """
+    root = path / "train" if (path / "train" / "JPEGImages").is_dir() else path
+    lists = sorted((root / "ImageSets").glob("*.txt"))
+    if not (root / "JPEGImages").is_dir() or not lists:
+        raise InputError(path, "holds no JPEGImages with ImageSets/*.txt", "give AHP's folder")
+    for listed in lists:
+        for name in listed.read_text().split():
+            try:
+                item = _item(root, Path(name).stem, options.split or listed.stem, options.licence)
+                yield consistent(item, str(root / "Annotations" / f"{item.id}.png"))
+            except InputError as error:
+                yield Bad(error)
+
+
+def _item(root: Path, name: str, split: str, licence: str) -> Item:
+    photo = root / "JPEGImages" / f"{name}.jpg"
+    whole = masks.encode(images.read_mask(root / "Annotations" / f"{name}.png"))
+    parsing = root / "PseudoParsingAnnotations" / f"{name}.png"
+    height, width = whole["size"]
+    return Item(
+        id=name,
+        split=split,
+        group_id=name,
+        photo=photo,
+        size=(height, width),
+        amodal=whole,
+        modal=whole,
+        licence=licence or "AHP: non-commercial research only",
+        complete=photo,
+        parsing=parsing if parsing.is_file() else None,
+        notes={"kind": "ahp"},
+    )

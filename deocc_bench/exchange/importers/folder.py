@@ -1,0 +1,62 @@
+"""`folder:DIR`: `images/<id>.*`, `amodal/<id>.png`, `modal/<id>.png`, and where they exist `initial/<id>.png`,
+`complete/<id>.*`, `parsing/<id>.png` (LIP ids). One person a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.masks import RLE
+from deocc_bench.exchange.importers import Options
+from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
+
+_CURE = "add the file, or use --skip-bad"
+
+
+def read(path: Path, options: Options) -> Iterator[Item | Bad]:
+    """Items sorted by id.
+
+    Raises:
+        InputError: a folder is missing, or holds no photo.
+    """
+    for name in ("images", "amodal", "modal"):
+        if not (path / name).is_dir():
+            raise InputError(path, f"has no folder {name}/", "it needs images/, amodal/ and modal/")
+    photos = sorted(p for p in (path / "images").iterdir() if p.suffix.lower() in images.IMAGE_SUFFIXES)
+    if not photos:
+        raise InputError(path / "images", "holds no photos", f"it takes {', '.join(images.IMAGE_SUFFIXES)}")
+    for photo in photos:
+        try:
+            yield consistent(_item(path, photo, options), str(path / "amodal" / f"{photo.stem}.png"))
+        except InputError as error:
+            yield Bad(error)
+
+
+def _item(root: Path, photo: Path, options: Options) -> Item:
+    name = photo.stem
+    size = images.image_size(photo)
+    parsing, initial = root / "parsing" / f"{name}.png", root / "initial" / f"{name}.png"
+    complete = next((p for s in images.IMAGE_SUFFIXES if (p := root / "complete" / f"{name}{s}").is_file()), None)
+    return Item(
+        id=name,
+        split=options.split or "test",
+        group_id=name,
+        photo=photo,
+        size=size,
+        amodal=_mask(root / "amodal" / f"{name}.png", size),
+        modal=_mask(root / "modal" / f"{name}.png", size),
+        licence=options.licence,
+        complete=complete,
+        parsing=parsing if parsing.is_file() else None,
+        initial=_mask(initial, size) if initial.is_file() else None,
+        notes={"kind": "folder"},
+    )
+
+
+def _mask(path: Path, size: tuple[int, int]) -> RLE:
+    mask = images.read_mask(path)
+    if mask.shape != size:
+        raise InputError(path, f"is {mask.shape}, its photo {size} (height, width)", _CURE)
+    return masks.encode(mask)

@@ -1,0 +1,35 @@
+"""`kins:FILE.json`: KINS. COCO style, `segmentation` amodal polygons, `inmodal_seg` visible; the update of 2020 names
+them `a_segm` and `i_segm`, and carries the order of depth (`oco_id`, `ico_id`), which is kept.
+
+Source of the schema: Qi et al., "Amodal instance segmentation with KINS dataset" (CVPR 2019), as collected in
+docs/formats.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.masks import RLE
+from deocc_bench.exchange.importers import Options
+from deocc_bench.exchange.importers.annotated import Bad, Item, read_rle
+from deocc_bench.exchange.importers.d2sa import read_flat
+
+
+def read(path: Path, options: Options) -> Iterator[Item | Bad]:
+    """Items photo by photo.
+
+    Raises:
+        InputError: the file is missing or not of this schema.
+    """
+    return read_flat("kins", path, options, _masks)
+
+
+def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
+    amodal = annotation.get("a_segm") or annotation.get("segmentation")
+    modal = annotation.get("i_segm") or annotation.get("inmodal_seg")
+    if not amodal or not modal:
+        raise InputError(where, "lacks its amodal or its visible mask", "give a KINS file, or use --skip-bad")
+    return read_rle(amodal, size, where, "amodal mask"), read_rle(modal, size, where, "visible mask")

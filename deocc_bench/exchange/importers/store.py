@@ -1,0 +1,258 @@
+"""Writes imported items as a dataset folder. Photos are copied as they are; several samples may share one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import DatasetReader, sample_digest
+from deocc_bench.core.dataset_writer import Line, finish, stable_id
+from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.files import atomic_write, write_error
+from deocc_bench.core.labels import LIP
+from deocc_bench.core.masks import RLE
+from deocc_bench.core.seeding import rng
+from deocc_bench.exchange.importers.annotated import Bad, Item, fit_parsing, minus
+from deocc_bench.synth import card
+from deocc_bench.synth.statistics import gather
+
+REJECTED = "rejected.csv"
+_CURE = "mend it, or use --skip-bad"
+
+
+@dataclass
+class Report:
+    """What an import did. `bad`: (where, problem) of what was left out; `clipped`: samples whose visible mask left the
+    amodal one, `clipped_pixels` in all."""
+
+    samples: int = 0
+    photos: int = 0
+    clipped: int = 0
+    clipped_pixels: int = 0
+    bad: list[tuple[str, str]] = field(default_factory=list)
+
+
+def write_dataset(
+    items: Iterable[Item | Bad],
+    out: str | Path,
+    name: str,
+    initial_mask: str | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    info: dict[str, Any] | None = None,
+    advance: Callable[[int], object] = lambda n: None,
+) -> Report:
+    """Write a dataset folder.
+
+    Args:
+        items: photo by photo; those of one photo follow each other.
+        out: a new or empty folder.
+        initial_mask: how to make initial masks from the modal ones ("perfect", or a spec of `core.degrade`); None: as
+            the source gives them, or none at all.
+        skip_bad: list what can't be taken in `rejected.csv` and go on, instead of raising.
+        limit: at most so many samples.
+
+    Raises:
+        UsageError: `out` is not empty.
+        InputError: something can't be taken (without `skip_bad`), or nothing is left.
+    """
+    root, report = Path(out), Report()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError(f"--out {root}: exists and is not an empty folder; choose a new one")
+    photos = _Photos(root)
+    lines: dict[str, list[Line]] = {}
+    known: set[str] = set()
+    good = _good(items, report, skip_bad)
+    for file, group in groupby(good, key=lambda item: item.photo):
+        pixels: np.ndarray | None = None
+        for item in group:
+            if limit is not None and report.samples >= limit:
+                break
+            try:
+                if item.id in known:
+                    raise InputError(file, f"two samples are called {item.id}", _CURE)
+                pixels = _read(file, item) if pixels is None else pixels
+                line = _write(root, photos, item, pixels, initial_mask, seed)
+            except InputError as error:
+                _reject(error, report, skip_bad)
+                continue
+            known.add(item.id)
+            lines.setdefault(item.split, []).append(line)
+            report.samples += 1
+            report.clipped += item.clipped > 0
+            report.clipped_pixels += item.clipped
+            advance(1)
+        if limit is not None and report.samples >= limit:
+            break
+    if not lines:
+        left_out = f": {len(report.bad)} bad entries were left out" if report.bad else ": nothing matches"
+        raise InputError(name, "nothing to import" + left_out, "check the source and --regions")
+    report.photos = photos.count
+    for some in lines.values():
+        some.sort(key=lambda line: str(line["annotation"]["sample_id"]))
+    content = finish(
+        root,
+        name,
+        {split: _stream(some) for split, some in lines.items()},
+        {
+            "kind": "imported",
+            "statistics": {split: gather(some).summary() for split, some in sorted(lines.items())},
+            "imported": {
+                "left_out": len(report.bad),
+                "clipped": report.clipped,
+                "clipped_pixels": report.clipped_pixels,
+                "initial_mask": initial_mask,
+                **(info or {}),
+            },
+        },
+    )
+    if report.bad:
+        atomic_write(root / REJECTED, _table(report.bad))
+    card.write_card(root, content)
+    reader = DatasetReader(root)
+    card.write_preview(root / card.PREVIEW, (r for split in reader.splits for r in reader.records(split)))
+    return report
+
+
+class _Photos:
+    """Copies photos below images/<split>/ under their own names; two of one name get a number."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._names: dict[tuple[str, str, Path], str] = {}
+        self._taken: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        return sum(folder == "images" for folder, _, _ in self._names)
+
+    def name(self, folder: str, split: str, source: Path) -> str:
+        """The copy's name relative to the dataset."""
+        key = (folder, split, source)
+        if key not in self._names:
+            name, k = f"{folder}/{split}/{source.name}", 1
+            while name.lower() in self._taken:
+                k += 1
+                name = f"{folder}/{split}/{source.stem}-{k}{source.suffix}"
+            self._taken.add(name.lower())
+            _copy(source, self.root / name)
+            self._names[key] = name
+        return self._names[key]
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".tmp-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise write_error(target, error) from error
+
+
+def _read(file: Path, item: Item) -> np.ndarray:
+    pixels = images.read_rgb(file)
+    if pixels.shape[:2] != item.size:
+        raise InputError(file, f"is {pixels.shape[:2]}, its annotation says {item.size} (height, width)", _CURE)
+    return pixels
+
+
+def _write(root: Path, photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | None, seed: int) -> Line:
+    """Write what belongs to one sample and return its records."""
+    complete = parsing = None
+    if item.complete is not None:
+        complete = pixels if item.complete == item.photo else _read(item.complete, item)
+    if item.parsing is not None:
+        labels = images.read_indices(item.parsing)
+        LIP.check(labels, item.parsing)
+        parsing = fit_parsing(labels, masks.decode(item.amodal), str(item.parsing))
+    # Nothing is written before everything is read: a rejected sample leaves no file behind.
+    image_name = photos.name("images", item.split, item.photo)
+    number = stable_id(item.id)
+    image: dict[str, Any] = {
+        "id": stable_id(f"photo:{image_name}"),
+        "file_name": image_name,
+        "height": item.size[0],
+        "width": item.size[1],
+        "group_id": item.group_id,
+        "licence": item.licence,
+    }
+    whole, hidden = masks.area(item.amodal), minus(item.amodal, item.modal)
+    annotation: dict[str, Any] = {
+        "id": number,
+        "image_id": image["id"],
+        "category_id": 1,
+        "category": item.category,
+        "iscrowd": 0,
+        "sample_id": item.id,
+        "human_id": item.human_id or item.id,
+        "variant": item.variant,
+        "segmentation": item.amodal,
+        "bbox": masks.bbox(item.amodal),
+        "area": whole,
+        "visible_mask": item.modal,
+        "invisible_mask": hidden,
+        "occlude_rate": masks.area(hidden) / whole,
+        "occluders": [dict(o) for o in item.occluders or ()],
+        "provenance": dict(item.notes),
+    }
+    # One photo may hold several samples, so what belongs to one of them is named by its annotation.
+    if complete is not None and item.complete is not None:
+        annotation["complete_file_name"] = photos.name("complete", item.split, item.complete)
+    if parsing is not None:
+        annotation["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
+        images.write_png(root / annotation["parsing_file_name"], parsing, LIP.palette())
+    initial = _initial(item, initial_mask, seed)
+    if initial is not None:
+        annotation["initial_mask"] = initial
+        annotation["initial_iou"] = masks.iou(initial, item.modal)
+    annotation["digest"] = sample_digest(item.id, item.split, annotation, pixels, complete, parsing)
+    return {"image": image, "annotation": annotation, "split": item.split}
+
+
+def _initial(item: Item, spec: str | None, seed: int) -> RLE | None:
+    if spec is None:
+        return item.initial
+    if spec == "perfect":
+        return item.modal
+    from deocc_bench.core import degrade
+
+    return masks.encode(degrade.apply(masks.decode(item.modal), spec, rng(seed, "initial-mask", spec, item.id)))
+
+
+def _good(items: Iterable[Item | Bad], report: Report, skip_bad: bool) -> Iterator[Item]:
+    for item in items:
+        if isinstance(item, Bad):
+            _reject(item.error, report, skip_bad)
+        else:
+            yield item
+
+
+def _reject(error: InputError, report: Report, skip_bad: bool) -> None:
+    if not skip_bad:
+        raise error
+    report.bad.append((error.where, error.problem))
+
+
+def _stream(lines: list[Line]) -> Callable[[], Iterable[Line]]:
+    return lambda: lines
+
+
+def _table(bad: list[tuple[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["where", "problem"])
+    writer.writerows(bad)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""What a method is: its contract, its names, loading it, calling it, checking its answers."""

@@ -1,0 +1,1 @@
+"""A user's own photo: from files to files."""

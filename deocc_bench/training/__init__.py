@@ -1,0 +1,1 @@
+"""Training runs: joins synth, models and metrics."""

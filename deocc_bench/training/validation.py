@@ -1,0 +1,89 @@
+"""Networks in training, judged by the benchmark's own metrics on a dataset folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deocc_bench.core.errors import InputError
+from deocc_bench.models.training.ablate import UNET
+from deocc_bench.training.request import TrainingRequest, saver
+
+if TYPE_CHECKING:
+    from deocc_bench.models.training.loop import Validation
+
+# What is looked at, the one that decides which weights are kept first; higher is better in that one.
+METRICS = {
+    "mask": ("amodal_iou_mean", "invisible_iou_mean", "modal_iou_mean"),
+    "content": ("ssim_invisible", "l1_invisible", "garment_delta_e"),
+}
+
+
+def validation_of(request: TrainingRequest, out: Path) -> Validation | None:
+    """How a run is judged while it lasts; None without --val. Weights pass through a file in `out`."""
+    from deocc_bench.models.training.loop import Validation
+
+    if request.val is None:
+        return None
+
+    def score(net: Any) -> dict[str, float]:
+        path = out / "validated.safetensors"
+        saver(request.preset)(net, path, {})
+        try:
+            return score_weights(request, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    return Validation(score, METRICS[request.stage][0])
+
+
+def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
+    """The benchmark's metrics of stored weights on the validation data, as `evaluate` would give them.
+
+    What is not defined (the modal mask of a network that refines none) is left out; the first metric may not be.
+
+    Raises:
+        InputError: the samples can't decide which weights are best.
+    """
+    from deocc_bench.core.dataset import DatasetReader
+    from deocc_bench.core.samples import identity_row, to_table
+    from deocc_bench.core.types import Batch, MaskOutput
+    from deocc_bench.metrics.aggregate import aggregate
+    from deocc_bench.metrics.content import content_row
+    from deocc_bench.metrics.masks import mask_row, truth_row
+
+    assert request.val is not None
+    reader = DatasetReader(request.val)
+    method: Any
+    if request.preset == UNET:
+        from deocc_bench.baselines.unet import UNetMethod
+
+        method = UNetMethod(weights)
+    else:
+        from deocc_bench.models.two_stage import ContentBaseline, MaskBaseline
+
+        # The single-stage methods: a given file brings its own configuration.
+        method = (MaskBaseline if request.stage == "mask" else ContentBaseline)(request.preset, weights)
+    rows = []
+    for record in list(reader.records(request.val_split))[: request.val_limit]:
+        s = record.load()
+        parsing = None if s.parsing is None else s.parsing[None]
+        row = identity_row(s.id, s.group_id)
+        if request.stage == "mask":
+            given = s.modal if s.initial is None else s.initial
+            answer: MaskOutput = method.complete(Batch((s.id,), s.image[None], initial=given[None]))
+            modal = None if answer.modal is None else answer.modal[0]
+            row |= mask_row(s.amodal, s.modal, answer.amodal[0], modal, given, boundary_iou=False)
+        else:
+            if s.complete is None:
+                raise InputError(request.val, f"sample {s.id} has no complete image", "validate on synthesised data")
+            batch = Batch((s.id,), s.image[None], modal=s.modal[None], amodal=s.amodal[None], parsing=parsing)
+            image = method.recover(batch).images[0]
+            row |= truth_row(s.amodal, s.modal) | content_row(s.image, s.complete, s.amodal, s.modal, image, s.parsing)
+        rows.append(row)
+    names = METRICS[request.stage]
+    values = aggregate(to_table(rows), request.stage, resamples=0, metrics=names)
+    scores = {name: float(v["value"]) for name, v in values.items() if v["value"] is not None}
+    if names[0] not in scores:
+        raise InputError(request.val, f"{names[0]} is defined on none of its samples", "validate on other samples")
+    return scores

@@ -1,5 +1,0 @@
-"""Drawn humans with exact LIP parsing: the embedded, licence-free source that needs no file and no network."""
-
-from deocc_bench.synth.humans.mannequin.draw import MannequinSource, draw
-
-__all__ = ["MannequinSource", "draw"]

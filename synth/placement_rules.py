@@ -1,0 +1,160 @@
+"""How large occluders in front are and where they go: two rules, and what stands behind the person.
+
+"overlap" is the rule that the published training code of this task used (`BOX_OVERLAP`): a cut-out of the size that the
+ratio needs, mostly within the person's box, at any height. Hidden parts are then often inside of what is seen.
+"grounded" keeps things from floating: their usual size, on the ground before the person or coming in from the side.
+Whole legs or a whole side are hidden then, and what they looked like is often anybody's guess: a harder task.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from deocc_bench.synth.crop import Crop
+from deocc_bench.synth.occluders.cutout import PreparedOccluder
+from deocc_bench.synth.overlap import Counts
+
+# Usual height in metres of what stands on the ground, beside a person of 1.7 m.
+_STANDING = {
+    "person": 1.7,
+    "bicycle": 1.1,
+    "car": 1.5,
+    "motorcycle": 1.2,
+    "bus": 3.0,
+    "truck": 2.8,
+    "boat": 1.6,
+    "fire hydrant": 0.8,
+    "parking meter": 1.4,
+    "bench": 0.9,
+    "cat": 0.35,
+    "dog": 0.6,
+    "horse": 1.8,
+    "sheep": 0.9,
+    "cow": 1.5,
+    "elephant": 2.6,
+    "bear": 1.4,
+    "zebra": 1.4,
+    "giraffe": 4.0,
+    "suitcase": 0.7,
+    "backpack": 0.5,
+    "chair": 0.95,
+    "couch": 0.9,
+    "potted plant": 0.9,
+    "lemur": 0.6,
+    "drawn furniture": 0.9,
+    "drawn foliage": 1.1,
+    "drawn pole": 2.6,
+    "drawn box": 0.9,
+    "drawn polygon": 0.9,
+    "drawn blob": 0.7,
+}
+RULES = ("overlap", "grounded")
+BOX_OVERLAP = 0.4
+"""Least share of the occluder's box that lies within the person's, after the parent code's proxy for synthesis."""
+
+_PERSON = 1.7
+_HELD = 0.45  # metres: what is held up, hangs or flies near the camera
+_NEAR = 2.2  # things in front stand up to this much nearer to the camera than the person
+
+
+@dataclass(frozen=True)
+class Size:
+    """Output pixels per occluder pixel: the drawn scale and the largest allowed."""
+
+    scale: float
+    largest: float
+
+
+def stands(occluder: PreparedOccluder) -> bool:
+    """Whether its place is on the ground."""
+    return occluder.category in _STANDING
+
+
+def draw_size(
+    rule: str, occluder: PreparedOccluder, scene: Crop, want: float, max_enlarge: float, rng: np.random.Generator
+) -> Size:
+    """A size that can hide `want` pixels; for "grounded" at least the usual one of something nearer than the person."""
+    grounded = rule == "grounded"
+    natural = 0.0
+    if grounded:
+        nearness = math.exp(float(rng.random()) * math.log(_NEAR))
+        natural = _natural(occluder, scene) * nearness
+    frame = max(scene.mask.shape)
+    largest = min(max_enlarge, 1.6 * frame / max(occluder.height, occluder.width))
+    # A thing hides well with half of it or so: the rest sticks out past the person.
+    enough = math.sqrt(want * float(rng.uniform(1.2 if grounded else 1.05, 2.2)) / max(1, occluder.area))
+    least = 12 / max(1, min(occluder.height, occluder.width))
+    scale = min(max(natural, enough, least), largest)
+    return Size(round(scale, 4), largest)
+
+
+def draw_size_behind(occluder: PreparedOccluder, scene: Crop, max_enlarge: float, rng: np.random.Generator) -> float:
+    """A natural size for something farther away than the person, though not a speck."""
+    height, width = scene.mask.shape
+    natural = _natural(occluder, scene) * float(rng.uniform(0.6, 1.0))
+    least = 0.2 * (scene.box[3] - scene.box[1]) / max(occluder.height, occluder.width)
+    largest = min(max_enlarge, 1.2 * height / occluder.height, 1.2 * width / occluder.width)
+    return round(min(max(natural, least), largest), 4)
+
+
+def allowed(
+    rule: str, occluder: PreparedOccluder, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Which positions of `table` the rule allows an occluder of `shape` (height, width): bool, as the table."""
+    if rule == "overlap":
+        return _mostly_within(scene, table, shape)
+    return _where_it_stands(occluder, scene, table, shape, rng)
+
+
+def _mostly_within(scene: Crop, table: Counts, shape: tuple[int, int]) -> np.ndarray:
+    rows, columns = table.pixels.shape
+    x0, y0, x1, y1 = scene.box
+    top = table.y + np.arange(rows) * table.cell
+    left = table.x + np.arange(columns) * table.cell
+    tall = np.minimum(top + shape[0], y1) - np.maximum(top, y0)
+    wide = np.minimum(left + shape[1], x1) - np.maximum(left, x0)
+    common = np.maximum(tall, 0)[:, None] * np.maximum(wide, 0)
+    return common >= BOX_OVERLAP * shape[0] * shape[1]
+
+
+def _where_it_stands(
+    occluder: PreparedOccluder, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """On the ground: its foot is at the person's feet or lower, as that of anything nearer is. From the side: it comes
+    into the photo from left or right. Free: anywhere."""
+    rows, columns = table.pixels.shape
+    places = np.zeros((rows, columns), bool)
+    draw = float(rng.random())
+    if draw < (0.95 if stands(occluder) else 0.3):
+        tall = scene.box[3] - scene.box[1]
+        feet = scene.box[3] - shape[0] - table.y
+        first = math.ceil((feet - 0.02 * tall) / table.cell)
+        last = math.floor((feet + 0.6 * tall) / table.cell)
+        places[max(0, first) : max(0, min(rows, last + 1))] = True
+    elif draw < 0.97:
+        left = table.x + np.arange(columns) * table.cell
+        places[:, (left < scene.frame[0]) | (left + shape[1] > scene.frame[2])] = True
+    else:
+        places[:] = True
+    return places
+
+
+def rows_behind(scene: Crop, table: Counts, shape: tuple[int, ...]) -> slice:
+    """Rows of `table` where a thing's foot is above the person's: farther away on the same ground."""
+    tall = scene.box[3] - scene.box[1]
+    feet = scene.box[3] - shape[0] - table.y
+    first = math.ceil((feet - 0.25 * tall) / table.cell)
+    last = math.floor((feet - 0.03 * tall) / table.cell)
+    return slice(max(0, first), max(0, min(table.pixels.shape[0], last + 1)))
+
+
+def _natural(occluder: PreparedOccluder, scene: Crop) -> float:
+    """Scale at which it has its usual size beside the person."""
+    metres = _STANDING.get(occluder.category, _HELD)
+    person = scene.box[3] - scene.box[1]
+    # What is much wider than tall (a boat, a dog lying down) is measured by its width.
+    extent = max(occluder.height, 0.5 * occluder.width)
+    return metres / _PERSON * person / extent
