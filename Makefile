@@ -8,13 +8,16 @@ DEMO ?= demo
 ROOMS := synth benchmark baselines models leaderboard
 INNER := core metrics methods exchange training predict
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test check lint types unit fast clean
 
 demo: $(STAMP)
 	rm -rf $(DEMO)
 	$(BIN)/deocc-bench demo --out $(DEMO)
 
+# Everything, with the coverage of each room; the inner loop is `make check`.
 test: lint types unit
+
+check: lint types fast
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -28,7 +31,11 @@ types: $(STAMP)
 	MYPYPATH=build/types $(BIN)/mypy -p deocc_bench
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=json:build/coverage.json
+	$(BIN)/python tests/support/coverage_by_room.py build/coverage.json
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 # torch is installed by itself and pinned: an open range would pull gigabytes of CUDA libraries.
 $(STAMP): setup.cfg pyproject.toml constraints.txt
