@@ -19,18 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from deocc_bench.core import degrade, images, masks
+from deocc_bench.core import images, initial_masks, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.files import atomic_write, sweep_temporary
 from deocc_bench.core.predictions import ERROR_FILE, PredictionFolder, draw_folder
-from deocc_bench.core.seeding import rng
 from deocc_bench.core.types import Batch, Prediction
 from deocc_bench.methods.answers import OutputError, describe_ids
 from deocc_bench.methods.calling import draw_seed, predict
 from deocc_bench.methods.loading import TRUTHS, Method, describe_error
 
-DATASET_MASK = "dataset"
 _PREFETCH = 2
 
 
@@ -40,14 +38,14 @@ class Settings:
 
     Args:
         task: "mask", "content" or "joint".
-        initial_mask: "dataset" (as stored) or a spec of `deocc_bench.core.degrade`.
+        initial_mask: a spec of `deocc_bench.core.initial_masks`.
         seed: of random methods and random initial masks.
         workers: threads that load and write.
         timeout: seconds that one call on a batch may take; None: no limit.
     """
 
     task: str
-    initial_mask: str = DATASET_MASK
+    initial_mask: str = initial_masks.DATASET
     seed: int = 0
     batch_size: int = 8
     workers: int = 1
@@ -68,13 +66,6 @@ class MethodError(DeoccError):
     """The method failed; the message names the samples and what was kept."""
 
 
-def initial_mask(record: SampleRecord, spec: str, seed: int) -> np.ndarray | None:
-    """The initial mask of a sample, bool H x W: the stored one, or the true modal mask degraded by `spec`."""
-    if spec == DATASET_MASK:
-        return masks.decode(record.initial) if record.initial else None
-    return degrade.apply(masks.decode(record.modal), spec, rng(seed, "initial-mask", spec, record.id))
-
-
 def load_batch(records: Sequence[SampleRecord], method: Method, settings: Settings) -> Batch:
     """The inputs of one call: the image, and what the task gives or the method asks for."""
     task = settings.task
@@ -86,7 +77,7 @@ def load_batch(records: Sequence[SampleRecord], method: Method, settings: Settin
     for record in records:
         found: dict[str, np.ndarray | None] = {"images": images.read_rgb(record.image_path)}
         if task != "content":
-            found["initial"] = initial_mask(record, settings.initial_mask, settings.seed)
+            found["initial"] = initial_masks.of_record(record, settings.initial_mask, settings.seed)
         if "modal" in truths:
             found["modal"] = masks.decode(record.modal)
         if "amodal" in truths:

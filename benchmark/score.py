@@ -16,8 +16,7 @@ import pandas as pd
 
 from deocc_bench.benchmark import extractors
 from deocc_bench.benchmark.extractors import Extractor, PerceptualDistance, Unavailable
-from deocc_bench.benchmark.inference import DATASET_MASK, initial_mask
-from deocc_bench.core import images, masks
+from deocc_bench.core import images, initial_masks, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.predictions import PredictionFolder
@@ -54,7 +53,7 @@ class Scoring:
     """
 
     task: str
-    initial_mask: str = DATASET_MASK
+    initial_mask: str = initial_masks.DATASET
     seed: int = 0
     convention: str = conventions.DEFAULT
     extractor: Extractor | Unavailable = NO_NETWORK
@@ -194,7 +193,7 @@ def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scori
     # What stands behind the person hides nothing of them.
     front = [o["category"] for o in record.occluders if not o.get("behind")]
     row = identity_row(record.id, record.group_id, front)
-    initial = None if scoring.task == "content" else initial_mask(record, scoring.initial_mask, scoring.seed)
+    initial = None if scoring.task == "content" else initial_masks.of_record(record, scoring.initial_mask, scoring.seed)
     if prediction.amodal is None:
         row |= truth_row(amodal, modal, parsing)
     else:
@@ -287,7 +286,7 @@ def _predicted_view(folder: PredictionFolder, record: SampleRecord, scoring: Sco
     prediction = folder.read(record.id, record.size, scoring.task)
     assert prediction.image is not None
     amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
-    initial = None if scoring.task == "content" else initial_mask(record, scoring.initial_mask, scoring.seed)
+    initial = None if scoring.task == "content" else initial_masks.of_record(record, scoring.initial_mask, scoring.seed)
     picture = composite(images.read_rgb(record.image_path), prediction.image, _fill(prediction, amodal, modal, initial))
     return distribution_view(picture, amodal, region)
 

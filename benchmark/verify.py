@@ -8,9 +8,9 @@ from typing import Any
 
 from deocc_bench.benchmark.evaluate import BEST
 from deocc_bench.benchmark.extractors import Extractor, Unavailable, find_extractor
-from deocc_bench.benchmark.inference import DATASET_MASK
 from deocc_bench.benchmark.result import dataset_field
 from deocc_bench.benchmark.score import DRAW_MARK, Scoring, join_draws, score_folder, summarise
+from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.predictions import draw_folder
@@ -66,7 +66,7 @@ def _scoring(record: RunResult) -> Scoring:
     protocol = record.protocol
     return Scoring(
         record.task,
-        protocol.get("initial_mask") or DATASET_MASK,
+        protocol.get("initial_mask") or initial_masks.DATASET,
         record.seed,
         protocol.get("convention") or conventions.DEFAULT,
         _extractor(record),

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deocc_bench.core import masks
+from deocc_bench.core import initial_masks, masks
 from deocc_bench.core.seeding import hash64, rng
 from deocc_bench.core.types import Human, Sample
 from deocc_bench.core.window import window
@@ -17,7 +17,6 @@ from deocc_bench.synth import augment
 from deocc_bench.synth.cache import ByteCache
 from deocc_bench.synth.compositing import Composite, compose, unchanged_share
 from deocc_bench.synth.crop import Crop, Jitter, crop
-from deocc_bench.synth.initial import initial_mask
 from deocc_bench.synth.occluders import OccluderPool
 from deocc_bench.synth.occluders.cutout import PreparedOccluder, prepare
 from deocc_bench.synth.placement_rules import RULES
@@ -169,7 +168,8 @@ class Generator:
         return None
 
     def _initial(self, made: Composite, random: np.random.Generator) -> np.ndarray:
-        return initial_mask(self.spec.initial, made.modal, made.cover, made.amodal, made.parsing, random)
+        truth = initial_masks.Truth(made.modal, made.amodal, made.cover, made.parsing)
+        return initial_masks.make(self.spec.initial, truth, random)
 
 
 def _shrunk(human: Human, size: int | None, jitter: Jitter) -> Human:

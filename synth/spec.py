@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from deocc_bench.core import initial_masks
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.labels import BODY_PARTS
 from deocc_bench.core.provenance import digest
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.seeding import rng, unit_hash
-from deocc_bench.synth import augment, initial
+from deocc_bench.synth import augment
 from deocc_bench.synth.compositing import HARMONISE
 from deocc_bench.synth.placement_rules import RULES
 
@@ -52,7 +53,7 @@ class SynthSpec:
         behind: chance that a further occluder is put behind the person, where it hides nothing.
         harmonise, shadow, augment: see `synth.compositing` and `synth.augment`.
         feather: standard deviation of the occluder's edge softening, pixels of the output.
-        initial: "detector:STRENGTH" (modelled errors, strength in [0, 1]) or a fixed one such as "perfect", "dilate:3".
+        initial: a spec of `core.initial_masks`: "detector:0.5", "perfect", "dilate:3", ...
         min_height: least height of a person, pixels of the photo.
         allow_bags, allow_cut: take humans that carry a bag, or are cut by the frame.
     """
@@ -73,7 +74,7 @@ class SynthSpec:
     shadow: bool = False
     augment: tuple[str, ...] = ()
     feather: float = 0.7
-    initial: str = "detector:0.5"
+    initial: str = initial_masks.DEFAULT
     min_height: int = 96
     allow_bags: bool = False
     allow_cut: bool = False
@@ -103,7 +104,7 @@ class SynthSpec:
             if part not in BODY_PARTS:
                 raise UsageError(unknown("body part", part, BODY_PARTS))
         augment.check(self.augment)
-        initial.parse(self.initial)
+        initial_masks.parse(self.initial)
 
     def public(self) -> dict[str, Any]:
         """The spec for `dataset.json`: sources by kind and folder name, so that no path of a machine is in it."""

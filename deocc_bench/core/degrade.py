@@ -1,19 +1,18 @@
-"""Known damage to a mask, by name and amount: for sweeps of robustness and for modelled detector errors.
+"""Ways to damage a mask by a known amount: for robustness sweeps and for modelled detector errors.
 
-`apply(mask, "dilate:3", rng)` and the like; a chain is written with "+": "lowres:28+shift:4". A mask that is not empty
-never becomes empty.
+Each is a function (mask bool H x W, amount, rng) -> new mask, and a row of `DEGRADATIONS`; `core.initial_masks` reads
+specs such as "lowres:28+shift:4".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from deocc_bench.core.errors import UsageError
 from deocc_bench.core.masks import tight_box
-from deocc_bench.core.registry import unknown
 
 
 def dilate(mask: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
@@ -82,59 +81,6 @@ def perfect(mask: np.ndarray, _: float, rng: np.random.Generator) -> np.ndarray:
     return mask.copy()
 
 
-# name -> (function, default amount, least, greatest)
-DEGRADATIONS: dict[str, tuple[Callable[[np.ndarray, float, np.random.Generator], np.ndarray], float, float, float]] = {
-    "perfect": (perfect, 0, 0, 0),
-    "dilate": (dilate, 3, 0, 128),
-    "erode": (erode, 3, 0, 128),
-    "shift": (shift, 4, 0, 1024),
-    "lowres": (lowres, 28, 2, 1024),
-    "polygon": (polygon, 2, 0, 128),
-    "drop": (drop, 0.1, 0, 1),
-}
-
-
-def parse(spec: str) -> tuple[tuple[str, float], ...]:
-    """ "dilate:3+shift:4" -> (("dilate", 3.0), ("shift", 4.0)).
-
-    Raises:
-        UsageError: an unknown name (with a suggestion), or an amount that is no number or out of range.
-    """
-    steps = []
-    for part in spec.split("+"):
-        name, colon, text = part.strip().partition(":")
-        if name not in DEGRADATIONS:
-            raise UsageError(unknown("degradation", name, DEGRADATIONS))
-        _, default, least, greatest = DEGRADATIONS[name]
-        try:
-            amount = float(text) if colon else float(default)
-        except ValueError:
-            amount = float("nan")
-        if not least <= amount <= greatest:
-            raise UsageError(
-                f"degradation {part.strip()!r}: the amount must be a number from {least:g} to {greatest:g}"
-            )
-        steps.append((name, amount))
-    return tuple(steps)
-
-
-def apply(mask: np.ndarray, spec: str, rng: np.random.Generator) -> np.ndarray:
-    """Damage a mask.
-
-    Args:
-        mask: bool H x W.
-        spec: "perfect", "dilate:3", "erode:3", "shift:4", "lowres:28", "polygon:2", "drop:0.1", or several with "+".
-        rng: for those that draw.
-
-    Returns:
-        bool H x W, new; a step that would leave nothing of the mask is skipped.
-    """
-    for name, amount in parse(spec):
-        changed = DEGRADATIONS[name][0](mask, amount, rng)
-        mask = changed if changed.any() else mask.copy()
-    return mask
-
-
 def _pixels(mask: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(mask).view(np.uint8)
 
@@ -143,3 +89,24 @@ def _disk(radius: float) -> np.ndarray:
     n = int(np.ceil(radius))
     y, x = np.mgrid[-n : n + 1, -n : n + 1]
     return (x * x + y * y <= radius * radius + 0.25).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One row: the function, the amount it has unless given, and the range of amounts."""
+
+    function: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+    default: float
+    low: float
+    high: float
+
+
+DEGRADATIONS: dict[str, Degradation] = {
+    "perfect": Degradation(perfect, 0, 0, 0),
+    "dilate": Degradation(dilate, 3, 0, 128),
+    "erode": Degradation(erode, 3, 0, 128),
+    "shift": Degradation(shift, 4, 0, 1024),
+    "lowres": Degradation(lowres, 28, 2, 1024),
+    "polygon": Degradation(polygon, 2, 0, 128),
+    "drop": Degradation(drop, 0.1, 0, 1),
+}

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.errors import DeoccError, InputError, UsageError
 
 _TMP_PREFIX = ".tmp-"
 # The only way to read it is to set it, which would be felt by other threads: once, while there is one.
@@ -45,6 +45,19 @@ def write_error(path: str | Path, error: OSError) -> DeoccError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DeoccError(f"{path}: no space left on the device; free some, then go on with --resume")
     return DeoccError(f"{path}: can't be written ({error.strerror or error}); choose a folder you may write to")
+
+
+def require_empty(folder: str | Path, cure: str = "choose another --out") -> None:
+    """Refuse an output folder that already holds something.
+
+    Raises:
+        UsageError: `folder` is a file, or a folder with content; ends with `cure`.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"{folder}: the folder is not empty; {cure}" if folder.is_dir() else f"{folder}: is a file; {cure}"
+        )
 
 
 def sweep_temporary(folder: str | Path) -> int:

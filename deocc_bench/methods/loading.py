@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from deocc_bench import __version__
-from deocc_bench.core import degrade
+from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError, one_line
 from deocc_bench.core.provenance import code_digest
@@ -186,10 +186,10 @@ def check_serves(method: Method, task: str, dataset: DatasetReader, split: str, 
         UsageError: the method lacks a function, or an initial mask is asked for in task `content`, which has none.
         DeoccError: the dataset lacks something; says what.
     """
-    if initial_mask != "dataset":
+    if initial_mask != initial_masks.DATASET:
         if task == "content":
             raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
-        degrade.parse(initial_mask)
+        initial_masks.check_split(dataset, split, initial_mask)
     for function in FUNCTIONS[task]:
         if not method.can(function):
             raise UsageError(f"method {method.name!r} has no {function}(), so it can't do task {task!r}")
@@ -200,7 +200,12 @@ def check_serves(method: Method, task: str, dataset: DatasetReader, split: str, 
         )
     for function in FUNCTIONS[task]:
         needs = method.needs(function)
-        if "initial" in needs and task != "content" and initial_mask == "dataset" and not dataset.has("initial", split):
+        if (
+            "initial" in needs
+            and task != "content"
+            and initial_mask == initial_masks.DATASET
+            and not dataset.has("initial", split)
+        ):
             raise DeoccError(
                 f"{where}: {method.name!r} needs initial masks, which this dataset lacks; give --initial-mask perfect"
             )

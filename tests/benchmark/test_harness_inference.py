@@ -17,7 +17,7 @@ from deocc_bench.benchmark import evaluate, inference
 from deocc_bench.benchmark.evaluate import Job
 from deocc_bench.benchmark.inference import MethodError, Settings
 from deocc_bench.benchmark.score import Scoring
-from deocc_bench.core import degrade, masks
+from deocc_bench.core import initial_masks, masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.results import RunResult, read_result
@@ -266,8 +266,9 @@ def test_what_a_dataset_can_not_serve_is_refused(tiny: Path, methods_file: Path,
 def test_initial_masks_are_degraded_by_sample_id_alone(tiny: Path) -> None:
     dataset = DatasetReader(tiny)
     record = dataset.record("test", "test-1-v0")
-    mask = inference.initial_mask(record, "shift:4", 3)
-    again = degrade.apply(masks.decode(record.modal), "shift:4", rng(3, "initial-mask", "shift:4", record.id))
+    mask = initial_masks.of_record(record, "shift:4", 3)
+    truth = initial_masks.Truth(masks.decode(record.modal), masks.decode(record.amodal))
+    again = initial_masks.make("shift:4", truth, rng(3, "initial-mask", "shift:4", record.id))
     assert np.array_equal(mask, again)
     assert not np.array_equal(mask, masks.decode(record.modal))
-    assert np.array_equal(inference.initial_mask(record, "dataset", 3), masks.decode(record.initial))
+    assert np.array_equal(initial_masks.of_record(record, "dataset", 3), masks.decode(record.initial))

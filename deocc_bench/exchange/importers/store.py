@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deocc_bench.core import images, masks
+from deocc_bench.core import images, initial_masks, masks
 from deocc_bench.core.dataset import DatasetReader, sample_digest
 from deocc_bench.core.dataset_writer import Line, finish, stable_id
 from deocc_bench.core.errors import InputError, UsageError
@@ -58,7 +58,7 @@ def write_dataset(
     Args:
         items: photo by photo; those of one photo follow each other.
         out: a new or empty folder.
-        initial_mask: how to make initial masks from the modal ones ("perfect", or a spec of `core.degrade`); None: as
+        initial_mask: how to make initial masks from the modal ones (a spec of `core.initial_masks`); None: as
             the source gives them, or none at all.
         skip_bad: list what can't be taken in `rejected.csv` and go on, instead of raising.
         limit: at most so many samples.
@@ -214,7 +214,7 @@ def _write(root: Path, photos: _Photos, item: Item, pixels: np.ndarray, initial_
     if parsing is not None:
         annotation["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
         images.write_png(root / annotation["parsing_file_name"], parsing, LIP.palette())
-    initial = _initial(item, initial_mask, seed)
+    initial = _initial(item, initial_mask, seed, parsing)
     if initial is not None:
         annotation["initial_mask"] = initial
         annotation["initial_iou"] = masks.iou(initial, item.modal)
@@ -222,14 +222,15 @@ def _write(root: Path, photos: _Photos, item: Item, pixels: np.ndarray, initial_
     return {"image": image, "annotation": annotation, "split": item.split}
 
 
-def _initial(item: Item, spec: str | None, seed: int) -> RLE | None:
+def _initial(item: Item, spec: str | None, seed: int, parsing: np.ndarray | None) -> RLE | None:
     if spec is None:
         return item.initial
-    if spec == "perfect":
-        return item.modal
-    from deocc_bench.core import degrade
-
-    return masks.encode(degrade.apply(masks.decode(item.modal), spec, rng(seed, "initial-mask", spec, item.id)))
+    modal, amodal = masks.decode(item.modal), masks.decode(item.amodal)
+    occluder = None
+    if item.occluders is not None:
+        occluder = initial_masks.front_mask(item.occluders, int((amodal & ~modal).sum()), item.size)
+    truth = initial_masks.Truth(modal, amodal, occluder, parsing)
+    return masks.encode(initial_masks.make(spec, truth, rng(seed, "initial-mask", spec, item.id)))
 
 
 def _good(items: Iterable[Item | Bad], report: Report, skip_bad: bool) -> Iterator[Item]:

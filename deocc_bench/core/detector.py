@@ -1,8 +1,8 @@
-"""The initial mask: what an instance-segmentation model would have given for the visible person.
+"""A model of the mask that an instance-segmentation network predicts for the visible person.
 
-The model of its errors follows how such masks come about: a box that is a little off, a mask predicted on a 28 x 28
-grid within it, blurred and uneven, then enlarged and cut at one half. On that grid the mask leaks into the occluder,
-keeps away from its boundary, or misses a body part.
+It follows how such masks are made: a box that is slightly off, a soft mask on a 28 x 28 grid within it, then enlarged
+and thresholded at one half. On that grid the mask leaks into the occluder, stops short of its boundary, or misses a
+body part.
 """
 
 from __future__ import annotations
@@ -11,80 +11,34 @@ import cv2
 import numpy as np
 
 from deocc_bench.core import degrade as damage
-from deocc_bench.core.errors import UsageError
 from deocc_bench.core.masks import tight_box
-from deocc_bench.core.registry import unknown
 
-MODELS = ("detector",)
 DEFAULT_STRENGTH = 0.5
 _HEAD = 28  # cells at the default strength, as Mask R-CNN's mask head has
 
 
-def initial_mask(
-    spec: str,
+def detector_mask(
     modal: np.ndarray,
-    occluder: np.ndarray,
-    amodal: np.ndarray,
-    parsing: np.ndarray | None,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """The initial mask that `spec` asks for: "detector[:STRENGTH]", or a fixed damage as `core.degrade` names it.
-
-    Other arguments as for `degrade`.
-
-    Raises:
-        UsageError: a spec that is neither.
-    """
-    strength = parse(spec)
-    if strength is None:
-        return damage.apply(modal, spec, rng)
-    return degrade(modal, occluder, amodal, parsing, strength, rng)
-
-
-def parse(spec: str) -> float | None:
-    """The strength of a "detector" spec; None for a valid fixed damage.
-
-    Raises:
-        UsageError: neither.
-    """
-    name, colon, text = spec.partition(":")
-    if name not in MODELS:
-        if name.partition("+")[0] not in damage.DEGRADATIONS:
-            raise UsageError(unknown("--initial", name, (*MODELS, *damage.DEGRADATIONS)))
-        damage.parse(spec)
-        return None
-    try:
-        strength = float(text) if colon else DEFAULT_STRENGTH
-    except ValueError:
-        strength = -1.0
-    if not 0 <= strength <= 1:
-        raise UsageError(f"--initial {spec}: the strength must be a number from 0 to 1, e.g. detector:0.5")
-    return strength
-
-
-def degrade(
-    modal: np.ndarray,
-    occluder: np.ndarray,
-    amodal: np.ndarray,
-    parsing: np.ndarray | None,
     strength: float,
     rng: np.random.Generator,
-    model: str = "detector",
+    *,
+    amodal: np.ndarray,
+    occluder: np.ndarray,
+    parsing: np.ndarray | None = None,
 ) -> np.ndarray:
     """A detector's mask of the visible person.
 
     Args:
-        modal, amodal: bool H x W.
+        modal: bool H x W, the true visible mask.
+        strength: 0 returns the modal mask, 0.5 models a usual detector, 1 a bad one.
+        rng: the only source of randomness.
+        amodal: bool H x W.
         occluder: bool H x W, union of the occluders in front.
-        parsing: uint8 H x W, LIP ids; without it a missed part is a piece of the box.
-        strength: 0 gives the modal mask itself, 0.5 errors of a usual detector, 1 of a bad one.
-        rng: all randomness.
+        parsing: uint8 H x W, LIP ids; without it a missed part is a band of the box.
 
     Returns:
         bool H x W; empty only if `modal` is.
     """
-    if model not in MODELS:
-        raise UsageError(unknown("model of initial masks", model, MODELS))
     box = tight_box(modal)
     if box is None or strength <= 0:
         return modal.copy()
