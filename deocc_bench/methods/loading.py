@@ -158,21 +158,57 @@ def load_method(
     given = dict(options or {})
     if preset is not None:
         given["preset"] = preset
-    arguments = _arguments(spec, factory, given, device)
+    return _made(factory, spec, source, given, device, preset)
+
+
+def as_method(method: Any, options: Mapping[str, Any] | None = None, device: str = "auto") -> Method:
+    """A method of whatever Python code may hand over: a spec, a class, an object that is made already, or a `Method`.
+
+    Args:
+        method: a spec (see `load_method`), a class, or an object with `complete(batch)`, `recover(batch)` or both.
+        options: keyword arguments of the constructor, for a spec or a class.
+        device: passed on if the constructor takes `device`; an object has its own already.
+
+    Raises:
+        UsageError: no such method, an option it does not have, or options for an object that is made already.
+        DeoccError: its constructor fails, or it is no method.
+    """
+    if isinstance(method, str):
+        return load_method(method, options, device)
+    if inspect.isclass(method):
+        source = f"{method.__module__}:{method.__qualname__}"
+        return _made(method, source, source, dict(options or {}), device)
+    if options:
+        raise UsageError(f"options {', '.join(options)} are given with an object; pass them to its constructor")
+    if isinstance(method, Method):
+        return method
+    source = f"{type(method).__module__}:{type(method).__qualname__} (object)"
+    return _checked(Method(source, owner_name(method), source, method))
+
+
+def _made(
+    factory: Any, spec: str, source: str, options: Mapping[str, Any], device: str, preset: str | None = None
+) -> Method:
+    arguments = _arguments(spec, factory, options, device)
     try:
         instance = factory(**arguments)
     except DeoccError:
         raise
     except Exception as error:
         raise DeoccError(f"method {spec!r} can't be made: {describe_error(error)}") from error
-    if not any(callable(getattr(instance, f, None)) for f in ("complete", "recover")):
-        raise DeoccError(f"method {spec!r} has neither complete(batch) nor recover(batch); give its class one of them")
-    name = owner_name(instance) + (f":{preset}" if preset is not None else "")
-    method = Method(spec, name, source, instance, {k: v for k, v in arguments.items() if k != "device"})
-    # Asked here, so that a wrong declaration is found before anything is run.
+    name = owner_name(instance) + ("" if preset is None else f":{preset}")
+    return _checked(Method(spec, name, source, instance, {k: v for k, v in arguments.items() if k != "device"}))
+
+
+def _checked(method: Method) -> Method:
+    """Find a wrong declaration before anything is run."""
+    if not any(method.can(f) for f in ("complete", "recover")):
+        raise DeoccError(
+            f"method {method.spec!r} has neither complete(batch) nor recover(batch); give its class one of them"
+        )
     _ = method.samples
     if "gpu" in method.all_needs and not _has_gpu():
-        raise DeoccError(f"method {name!r} needs a GPU, and there is none; run it on a machine with CUDA")
+        raise DeoccError(f"method {method.name!r} needs a GPU, and there is none; run it on a machine with CUDA")
     return method
 
 

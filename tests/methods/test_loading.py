@@ -11,7 +11,7 @@ from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.provenance import code_digest
 from deocc_bench.core.registry import Registry
 from deocc_bench.methods import loading
-from deocc_bench.methods.loading import function_needs, load_method, parse_options
+from deocc_bench.methods.loading import as_method, function_needs, load_method, parse_options
 
 
 class Sized:
@@ -148,3 +148,37 @@ def test_parameters_are_counted() -> None:
     assert loading.parameter_count(Deep()) == 16
     assert loading.parameter_count(Own()) == 12
     assert loading.parameter_count(Sized()) is None
+
+
+class Repeat:
+    """A method that needs nothing of the harness."""
+
+    version = "3"
+
+    def __init__(self, device: str = "cpu", steps: int = 1) -> None:
+        self.device, self.steps = device, steps
+
+    def complete(self, batch: Any) -> Any:
+        return batch.initial
+
+
+def test_a_class_and_an_object_are_methods_too() -> None:
+    made = as_method(Repeat, {"steps": 4}, "cpu")
+    assert (made.name, made.instance.steps, made.options) == ("Repeat", 4, {"steps": 4})
+    assert made.source == made.spec == f"{__name__}:Repeat"
+    given = Repeat(steps=2)
+    held = as_method(given)
+    assert held.instance is given
+    assert held.source == f"{__name__}:Repeat (object)"
+    assert held.describe()["version"] == "3"
+    assert as_method(held) is held
+    assert as_method("initial").tasks == ("mask",)
+
+
+def test_what_is_no_method_is_refused() -> None:
+    with pytest.raises(DeoccError, match=r"method 'builtins:int \(object\)' has neither complete\(batch\)"):
+        as_method(3)
+    with pytest.raises(UsageError, match="options steps are given with an object"):
+        as_method(Repeat(), {"steps": 2})
+    with pytest.raises(UsageError, match="unknown option 'step'; did you mean 'steps'"):
+        as_method(Repeat, {"step": 2})
