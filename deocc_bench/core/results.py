@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json, sha256_file
 
 SCHEMA_VERSION = 1
@@ -111,6 +111,24 @@ class RunResult:
         content["schema_version"] = SCHEMA_VERSION
         content["digest"] = record_digest(content)
         return content
+
+    def _repr_html_(self) -> str:
+        from deocc_bench.core.notebook import run_html
+
+        return run_html(self)
+
+
+def run_folder(run: str | Path | RunResult) -> Path:
+    """The folder of a run, given its record or its path.
+
+    Raises:
+        UsageError: a record that was not written.
+    """
+    if not isinstance(run, RunResult):
+        return Path(run)
+    if run.path is None:
+        raise UsageError(f"the run of {run.method['name']!r} was not written to a folder; evaluate it with out=FOLDER")
+    return run.path.parent
 
 
 def record_digest(content: Mapping[str, Any]) -> str:
