@@ -186,8 +186,8 @@ def _networks(
     if options.fid or options.fid_extractor:
         with _fetching() as progress:
             network = extractors.find_extractor(options.fid_extractor, progress=progress)
-    lacking = isinstance(perceptual, extractors.Unavailable)
-    return network, perceptual, (f"no LPIPS: {perceptual.reason}",) if lacking else ()
+    notes = (f"no LPIPS: {perceptual.reason}",) if isinstance(perceptual, extractors.Unavailable) else ()
+    return network, perceptual, notes
 
 
 def initial_masks(options: ScoreOptions) -> list[str]:

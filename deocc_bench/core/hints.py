@@ -18,9 +18,14 @@ def next_step(*words: object, done: str = "") -> None:
         words: the command and its arguments; quoted where a shell needs it.
         done: what was written, and where.
     """
+    command = shlex.join(["deocc-bench", *map(str, words)])
+    hint(f"{done}; next: {command}" if done else f"next: {command}")
+
+
+def hint(line: str) -> None:
+    """Print one line on stderr, unless hints are not wanted."""
     if _wanted.get():
-        command = shlex.join(["deocc-bench", *map(str, words)])
-        print(f"{done}; next: {command}" if done else f"next: {command}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from deocc_bench.methods.loading import Method, describe_error
 # The visible box is smaller than the whole person's. On 48 drawn people with 5 to 70 % hidden, a window this much wider
 # than that of the visible box is 0.85 (p10) to 1.25 (p90) times that of the whole person: what training jitter spans.
 FIRST_LOOK = 1.25
+SIZE = 256
 LOOKS = 3
 # A window that moved and grew by less than this share of its side would show the method the same again.
 _SETTLED = 0.1
@@ -80,7 +81,7 @@ def recover_person(
     photo: np.ndarray,
     mask: np.ndarray,
     *,
-    size: int = 256,
+    size: int = SIZE,
     exact: bool = False,
     whole: np.ndarray | None = None,
     hiding: np.ndarray | None = None,
