@@ -75,7 +75,8 @@ class LoadedSample:
     @cached_property
     def invisible(self) -> np.ndarray:
         """bool H x W: amodal & ~modal."""
-        return self.amodal & ~self.modal
+        hidden: np.ndarray = self.amodal & ~self.modal
+        return hidden
 
     @cached_property
     def initial(self) -> np.ndarray | None:
