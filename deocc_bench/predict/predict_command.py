@@ -17,8 +17,9 @@ from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json
 from deocc_bench.core.painting import FOUND, NOTHING, SEEN, paint_layer
 from deocc_bench.core.window import window
-from deocc_bench.methods import loading as loading
-from deocc_bench.methods.loading import Method
+from deocc_bench.methods.devices import DeviceType
+from deocc_bench.methods.loading import load_method, parse_options
+from deocc_bench.methods.method import Method
 from deocc_bench.predict.recovery import Recovery, check_fits, recover_person, together
 
 _CELL = 320
@@ -112,7 +113,7 @@ def panel(photo: np.ndarray, person: Recovery, cell: int = _CELL) -> np.ndarray:
 )
 @click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Side at which the method works.")
 @click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=DeviceType(), default="auto", show_default=True)
 @click.option("--fit-data", type=click.Path(path_type=Path), help="Dataset folder, for methods that learn.")
 @click.option("--fit-split", default="train", show_default=True, help="Its split.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random methods.")
@@ -212,14 +213,14 @@ def _captioned(caption: str, picture: np.ndarray, cell: int) -> np.ndarray:
 def _load(
     spec: str, options: Sequence[str], device: str, fit_data: Path | None, fit_split: str, whole_known: bool
 ) -> Method:
-    method = loading.load_method(spec, loading.parse_options(options), device)
+    method = load_method(spec, parse_options(options), device)
     check_fits(method, whole_known)
     if "fit" in method.all_needs:
         if fit_data is None:
             raise UsageError(
                 f"method {method.name!r} learns from a dataset; give --fit-data DIR (`deocc-bench synth` makes one)"
             )
-        method.instance.fit(DatasetReader(fit_data), fit_split)
+        method.fit(DatasetReader(fit_data), fit_split)
     elif fit_data is not None:
         raise UsageError(f"method {method.name!r} does not learn; leave out --fit-data")
     return method
