@@ -15,10 +15,11 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.hints import next_step
 from deocc_bench.core.results import TASKS, RunResult
+from deocc_bench.methods.devices import DeviceType, resolve_device
 
 _DEFAULT = RunOptions()
 _PATH = click.Path(path_type=Path)
-_DEVICE = click.Choice(["auto", "cpu", "cuda"])
+_DEVICE = DeviceType()
 
 
 @click.command()
@@ -190,7 +191,7 @@ def latency(
     from deocc_bench.core.files import atomic_write, dump_json
     from deocc_bench.methods import loading
 
-    place = machine.resolve_device(device)
+    place = resolve_device(device)
     machine.set_threads(threads)
     given = loading.parse_options(options)
 
@@ -201,7 +202,7 @@ def latency(
         if "fit" in method.all_needs:
             if fit_data is None:
                 raise UsageError(f"method {name!r} learns from data; say from which: --fit-data DIR")
-            method.instance.fit(DatasetReader(fit_data), fit_split)
+            method.fit(DatasetReader(fit_data), fit_split)
         return method
 
     made = [bench.first_run(lambda n=name: make(n), place, (size, size)) for name in names]  # type: ignore[misc]

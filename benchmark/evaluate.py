@@ -27,7 +27,8 @@ from deocc_bench.core.files import atomic_write, dump_json, read_json
 from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
 from deocc_bench.core.results import PREDICTIONS_FOLDER, RESULT_FILE, RunResult
 from deocc_bench.core.types import Prediction
-from deocc_bench.methods.loading import Method, check_serves, truth_given
+from deocc_bench.methods.method import Method
+from deocc_bench.methods.serving import check_serves, truth_given
 
 BEST, VOTE = "best-of-k", "vote"
 
@@ -104,9 +105,9 @@ def prepare(method: Method, job: Job) -> float:
         same = job.fit_dataset.fingerprint == job.dataset.fingerprint
         if same and job.fit_split == job.split:
             raise UsageError(f"method {method.name!r} would learn from {job.split!r}, on which it is scored")
-        method.instance.fit(job.fit_dataset, job.fit_split)
+        method.fit(job.fit_dataset, job.fit_split)
     if "truth" in method.all_needs:
-        method.instance.reveal(job.dataset, job.split)
+        method.reveal(job.dataset, job.split)
     return time.perf_counter() - start if learns else 0.0
 
 

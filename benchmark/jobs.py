@@ -16,7 +16,6 @@ from deocc_bench.benchmark import extractors, robustness
 from deocc_bench.benchmark.evaluate import Job
 from deocc_bench.benchmark.inference import DATASET_MASK
 from deocc_bench.benchmark.lint import describe
-from deocc_bench.benchmark.machine import resolve_device
 from deocc_bench.benchmark.options import FIT_SPLIT, SEED, RunOptions, ScoreOptions
 from deocc_bench.benchmark.result import read_run
 from deocc_bench.benchmark.score import Scoring
@@ -26,6 +25,7 @@ from deocc_bench.core.loaded import LoadedDataset
 from deocc_bench.core.predictions import folder_of
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.results import TASKS, RunResult
+from deocc_bench.methods.devices import AUTO, resolve_device
 from deocc_bench.methods.loading import as_method
 from deocc_bench.metrics import conventions
 
@@ -140,8 +140,8 @@ def _job(data: Data, task: str, out: Path, options: ScoreOptions, initial_mask: 
     convention = conventions.get_convention(options.convention)
     if task == "content" and convention.name != conventions.DEFAULT:
         raise UsageError(f"convention {convention.name!r} scores masks, but the task is 'content'")
-    if options.device == "cuda":
-        resolve_device("cuda")
+    if options.device != AUTO:
+        resolve_device(options.device)
     dataset, split, ids = _samples(data, options)
     network, perceptual, notes = _networks(task, options)
     used = task != "mask" and not all(isinstance(n, extractors.Unavailable) for n in (network, perceptual))

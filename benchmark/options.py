@@ -28,7 +28,7 @@ class ScoreOptions:
         convention: adds another paper's scores.
         fid_extractor: TorchScript file of the features of FID; fid: fetch and use the feature network.
         lpips: TorchScript file of an LPIPS network.
-        device: of the networks: "auto", "cpu" or "cuda".
+        device: of the networks: "auto", "cpu", "cuda" or "cuda:N".
         resamples: of the bootstrap.
     """
 

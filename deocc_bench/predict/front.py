@@ -74,7 +74,7 @@ def complete(
         exact: the mask is exact: it is not refined, and nothing is painted over it.
         amodal: the whole person where it is known; then only their content is recovered.
         occluder: what hides them; nothing is painted elsewhere.
-        options: of the method's constructor. device: "auto", "cpu" or "cuda".
+        options: of the method's constructor. device: "auto", "cpu", "cuda" or "cuda:N".
         fit_data, fit_split: dataset and split for methods that learn.
         seed: of random methods.
 

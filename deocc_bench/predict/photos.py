@@ -12,7 +12,8 @@ from PIL import Image
 from deocc_bench.core import images
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.methods.loading import Method, as_method
+from deocc_bench.methods.loading import as_method
+from deocc_bench.methods.method import Method
 from deocc_bench.predict.recovery import check_fits
 
 _EXIF_ORIENTATION = 0x0112
@@ -112,7 +113,7 @@ def load_for_photo(
             raise UsageError(
                 f"method {loaded.name!r} learns from a dataset; give --fit-data DIR (`deocc-bench synth` makes one)"
             )
-        loaded.instance.fit(DatasetReader(fit_data), fit_split)
+        loaded.fit(DatasetReader(fit_data), fit_split)
     elif fit_data is not None:
         raise UsageError(f"method {loaded.name!r} does not learn; leave out --fit-data")
     return loaded
