@@ -2,12 +2,13 @@
 
 A class is a thin shell: `update` turns each sample of a batch into a row of the per-sample table, by the code that
 scoring uses, and keeps the row's numerators and denominators; `compute` is the statistic that `evaluate` takes of them.
-Nothing is averaged per batch, so how the samples are split into batches does not matter. The states are lists that
-processes concatenate ("cat"), and not running sums: a mean of fractions depends in its last bit on the order in which
-it is summed, and only with the terms of every sample can it be summed in the order of `evaluate`, that of the sample ids.
-Two numbers a sample (40 for `PooledParsingMIoU`) are little to keep. Samples in id order give the digits of `evaluate`
-to the last bit, over several processes where each has one stretch of that order; in any other order a mean may differ
-in its last bit, and what is pooled does not.
+Nothing is averaged per batch, so how the samples are split into batches does not matter.
+
+The states are lists that processes concatenate ("cat"), and not running sums: a mean of fractions depends in its last
+bit on the order in which it is summed, and only with the terms of every sample can it be summed in the order of
+`evaluate`, that of the sample ids. Two numbers a sample (40 for `PooledParsingMIoU`) are little to keep. Samples in id
+order give the digits of `evaluate` to the last bit, over several processes where each has one stretch of that order;
+in any other order a mean may differ in its last bit, and what is pooled does not.
 """
 
 from __future__ import annotations
