@@ -9,15 +9,13 @@ from typing import Any
 import pandas as pd
 
 from deocc_bench.benchmark.result import read_run
-from deocc_bench.benchmark.score import DRAW_MARK
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.registry import unknown
-from deocc_bench.core.results import RunResult
-from deocc_bench.core.samples import to_table
+from deocc_bench.core.results import BEST_OF_K, VOTE, RunResult
+from deocc_bench.core.samples import join_tables, mark_draw
 from deocc_bench.metrics import aggregate
 from deocc_bench.metrics.spec import specs_for
 
-_INPUT = "initial_iou_mean"
 _GROUP = ("dataset fingerprint", "split", "scored samples", "task")
 
 
@@ -40,13 +38,13 @@ def compare_runs(
     check_comparable(one, two)
     known = specs_for(one.task, table_one)
     if metrics is None:
-        chosen = [m for m in known if m != _INPUT and ("[" not in m or m.startswith("lpips"))]
+        chosen = [name for name, spec in known.items() if not (spec.of_input or spec.each_part)]
     else:
         chosen = list(metrics)
         for name in chosen:
             if name not in known:
                 raise UsageError(unknown("metric", name, known))
-    table_one, table_two = align_draws(table_one, table_two)
+    table_one, table_two = _align_draws(one, table_one, two, table_two)
     rows = aggregate.compare(table_one, table_two, one.task, chosen, seed)
     notes = []
     for field in ("initial_mask", "fit_dataset", "fit_split"):
@@ -55,23 +53,17 @@ def compare_runs(
             notes.append(f"the runs differ in {field}: {a} and {b}")
     for run in (one, two):
         if run.method.get("truth_given"):
-            notes.append(f"{label(run)} was shown the truth: {', '.join(run.method['truth_given'])}")
-        if run.method.get("row") == "best-of-k":
-            notes.append(f"{label(run)} is an oracle's choice among draws")
+            notes.append(f"{run.label} was shown the truth: {', '.join(run.method['truth_given'])}")
+        if run.row == BEST_OF_K:
+            notes.append(f"{run.label} is an oracle's choice among draws")
     return {
-        "first": label(one),
-        "second": label(two),
+        "first": one.label,
+        "second": two.label,
         "task": one.task,
         "n": one.dataset["n"],
         "metrics": rows,
         "notes": notes,
     }
-
-
-def label(run: RunResult) -> str:
-    """The name of a run in tables: the method, and which row of a random one."""
-    row = run.method.get("row", "single")
-    return str(run.method["name"]) + ("" if row == "single" else f" ({row} of {run.method['draws']})")
 
 
 def check_comparable(one: RunResult, two: RunResult) -> None:
@@ -87,24 +79,20 @@ def check_comparable(one: RunResult, two: RunResult) -> None:
         )
 
 
-def align_draws(one: pd.DataFrame, two: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give a table of single answers one row for each draw of the other one, so that the two can be paired."""
-    draws_one, draws_two = _draws(one), _draws(two)
-    if draws_one == draws_two:
-        return one, two
-    if not draws_one:
-        return _repeat(one, draws_two), two
-    if not draws_two:
-        return one, _repeat(two, draws_one)
-    raise DeoccError(
-        f"the runs have {len(draws_one)} and {len(draws_two)} draws; compare their best-of-k or vote, or equal draws"
-    )
+def _align_draws(
+    one: RunResult, table_one: pd.DataFrame, two: RunResult, table_two: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the table of single answers one row for each draw of the other one, so that the two can be paired."""
+    if one.of_draws and two.of_draws and one.draws != two.draws:
+        raise DeoccError(
+            f"the runs have {one.draws} and {two.draws} draws; compare their {BEST_OF_K} or {VOTE}, or equal draws"
+        )
+    if two.of_draws and not one.of_draws:
+        table_one = _repeat(table_one, two.draws)
+    if one.of_draws and not two.of_draws:
+        table_two = _repeat(table_two, one.draws)
+    return table_one, table_two
 
 
-def _draws(table: pd.DataFrame) -> list[str]:
-    return sorted({i.rpartition(DRAW_MARK)[2] for i in table["id"] if DRAW_MARK in i})
-
-
-def _repeat(table: pd.DataFrame, draws: list[str]) -> pd.DataFrame:
-    parts = [table.assign(id=[f"{i}{DRAW_MARK}{k}" for i in table["id"]]) for k in draws]
-    return to_table(pd.concat(parts).astype(object).to_dict("records"))
+def _repeat(table: pd.DataFrame, draws: int) -> pd.DataFrame:
+    return join_tables(mark_draw(table, draw) for draw in range(draws))

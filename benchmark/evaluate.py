@@ -25,11 +25,18 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json
 from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
-from deocc_bench.core.results import PREDICTIONS_FOLDER, RESULT_FILE, RunResult
+from deocc_bench.core.results import (
+    BEST_OF_K,
+    MEAN,
+    PREDICTIONS_FOLDER,
+    RESULT_FILE,
+    SINGLE,
+    VOTE,
+    RunResult,
+)
 from deocc_bench.core.types import Prediction
-from deocc_bench.methods.loading import Method, check_serves, truth_given
-
-BEST, VOTE = "best-of-k", "vote"
+from deocc_bench.methods.method import Method
+from deocc_bench.methods.serving import check_serves, truth_given
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,9 @@ def prepare(method: Method, job: Job) -> float:
         same = job.fit_dataset.fingerprint == job.dataset.fingerprint
         if same and job.fit_split == job.split:
             raise UsageError(f"method {method.name!r} would learn from {job.split!r}, on which it is scored")
-        method.instance.fit(job.fit_dataset, job.fit_split)
+        method.fit(job.fit_dataset, job.fit_split)
     if "truth" in method.all_needs:
-        method.instance.reveal(job.dataset, job.split)
+        method.reveal(job.dataset, job.split)
     return time.perf_counter() - start if learns else 0.0
 
 
@@ -139,7 +146,7 @@ def score_predictions(
     """Score one prediction folder and write its record to `job.out`."""
     scored, seconds = _score(predictions, job)
     timing = _timing(spent, seconds, fit_seconds, len(job.ids))
-    return _record(job, {"row": "single", **identity}, scored, timing)
+    return _record(job, {"row": SINGLE, **identity}, scored, timing)
 
 
 def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunResult]:
@@ -276,12 +283,12 @@ def _score_draws(
     tables = [p.table for p in parts]
     mean = score.join_draws(parts)
     timing = _timing(spent, seconds, fit_seconds, len(job.ids) * draws)
-    results = [_record(job, {**identity, "row": "mean"}, mean, timing, draws=draws)]
+    results = [_record(job, {**identity, "row": MEAN}, mean, timing, draws=draws)]
     chosen = score.best_draws(tables, job.scoring.task)
     best = Scored(score.pick_draws(tables, chosen), {}, mean.predictions_digest)
     note = f"oracle: for each sample the draw of {draws} that the truth says is best; no method could choose so"
-    side = replace(job, out=job.out / BEST, notes=(*job.notes, note))
-    results.append(_record(side, {**identity, "row": BEST}, best, timing))
+    side = replace(job, out=job.out / BEST_OF_K, notes=(*job.notes, note))
+    results.append(_record(side, {**identity, "row": BEST_OF_K}, best, timing))
     if job.scoring.task == "mask":
         vote = job.out / VOTE / PREDICTIONS_FOLDER
         _write_vote(folders, vote, job)

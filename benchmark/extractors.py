@@ -26,7 +26,7 @@ import numpy as np
 from deocc_bench.core.errors import DeoccError, InputError, one_line
 from deocc_bench.core.files import atomic_write, sha256_file
 from deocc_bench.core.provenance import digest
-from deocc_bench.metrics.content import composite, truth_image
+from deocc_bench.metrics.arrays import SampleArrays
 from deocc_bench.metrics.distribution import frechet_distance, kernel_distance
 from deocc_bench.metrics.feature_inputs import VIEW_SIDE, region_view
 
@@ -260,25 +260,11 @@ def fetch_file(url: str, target: str | Path, sha256: str, progress: Progress | N
     atomic_write(target, data)
 
 
-def perceptual_row(
-    network: PerceptualDistance,
-    image: np.ndarray,
-    complete: np.ndarray,
-    amodal: np.ndarray,
-    modal: np.ndarray,
-    recovered: np.ndarray,
-    fill: np.ndarray | None = None,
-    device: str = "cpu",
-) -> dict[str, float | None]:
-    """LPIPS columns of one sample for the regions image, human and invisible (the latter two as `region_view`).
-
-    Args: as `content.content_row`.
-    """
-    hidden = amodal & ~modal
-    scored = composite(image, recovered, hidden if fill is None else fill)
-    truth = truth_image(image, complete, amodal)
+def perceptual_row(network: PerceptualDistance, sample: SampleArrays, device: str = "cpu") -> dict[str, float | None]:
+    """LPIPS columns of one sample for the regions image, human and invisible (the latter two as `region_view`)."""
+    scored, truth = sample.composite, sample.truth
     row: dict[str, float | None] = {network.metric_id("image"): network.distance(scored, truth, device)}
-    for region, mask in (("human", amodal), ("invisible", hidden)):
+    for region, mask in (("human", sample.of("amodal")), ("invisible", sample.hidden)):
         seen, expected = region_view(scored, mask), region_view(truth, mask)
         value = None if seen is None or expected is None else network.distance(seen, expected, device)
         row[network.metric_id(region)] = value

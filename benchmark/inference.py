@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,13 +21,14 @@ import numpy as np
 
 from deocc_bench.core import images, initial_masks, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
-from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.errors import DeoccError, describe_error
 from deocc_bench.core.files import atomic_write, sweep_temporary
 from deocc_bench.core.predictions import ERROR_FILE, PredictionFolder, draw_folder
 from deocc_bench.core.types import Batch, Prediction
 from deocc_bench.methods.answers import OutputError, describe_ids
 from deocc_bench.methods.calling import draw_seed, predict
-from deocc_bench.methods.loading import TRUTHS, Method, describe_error
+from deocc_bench.methods.method import Method
+from deocc_bench.methods.serving import batch_fields
 
 _PREFETCH = 2
 
@@ -68,28 +69,30 @@ class MethodError(DeoccError):
 
 def load_batch(records: Sequence[SampleRecord], method: Method, settings: Settings) -> Batch:
     """The inputs of one call: the image, and what the task gives or the method asks for."""
-    task = settings.task
-    if task == "content":
-        truths = {"modal", "amodal", "parsing"}
-    else:
-        truths = {n for n in method.needs("complete") if n in TRUTHS}
+    wanted = batch_fields(method, settings.task)
     columns: dict[str, list[np.ndarray]] = {}
     for record in records:
-        found: dict[str, np.ndarray | None] = {"images": images.read_rgb(record.image_path)}
-        if task != "content":
-            found["initial"] = initial_masks.of_record(record, settings.initial_mask, settings.seed)
-        if "modal" in truths:
-            found["modal"] = masks.decode(record.modal)
-        if "amodal" in truths:
-            found["amodal"] = masks.decode(record.amodal)
-        if "parsing" in truths and record.parsing_path:
-            found["parsing"] = images.read_indices(record.parsing_path)
-            found["modal_parsing"] = found["parsing"] * masks.decode(record.modal)
-        for name, value in found.items():
-            if value is not None:
-                columns.setdefault(name, []).append(value)
-    whole = {name: np.stack(values) for name, values in columns.items() if len(values) == len(records)}
+        for name, value in _inputs(record, wanted, settings).items():
+            columns.setdefault(name, []).append(value)
+    whole: dict[str, Any] = {name: np.stack(values) for name, values in columns.items() if len(values) == len(records)}
+    if "parsing" in whole:
+        whole["parsing_source"] = "truth"
     return Batch(tuple(r.id for r in records), **whole)
+
+
+def _inputs(record: SampleRecord, wanted: Collection[str], settings: Settings) -> dict[str, np.ndarray]:
+    """One sample's image and what the dataset has of the wanted fields."""
+    found: dict[str, np.ndarray | None] = {"images": images.read_rgb(record.image_path)}
+    if "initial" in wanted:
+        found["initial"] = initial_masks.of_record(record, settings.initial_mask, settings.seed)
+    if "modal" in wanted:
+        found["modal"] = masks.decode(record.modal)
+    if "amodal" in wanted:
+        found["amodal"] = masks.decode(record.amodal)
+    if "parsing" in wanted and record.parsing_path:
+        parsing = images.read_indices(record.parsing_path)
+        found |= {"parsing": parsing, "modal_parsing": parsing * masks.decode(record.modal)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def run(

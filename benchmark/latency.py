@@ -11,7 +11,6 @@ post-processing are stages like others, named `host-to-device`, `device-to-host`
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,11 +29,12 @@ from deocc_bench.benchmark.timed_method import (
     synthetic_batch,
     top_stages,
 )
-from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.errors import DeoccError, describe_error
 from deocc_bench.core.provenance import environment
 from deocc_bench.core.types import Batch
 from deocc_bench.methods.answers import check_content, check_masks
-from deocc_bench.methods.loading import Method, describe_error
+from deocc_bench.methods.devices import on_gpu
+from deocc_bench.methods.method import Method
 
 NOISY_IQR = 0.10
 THROUGHPUT_BATCHES = (1, 8, 32)
@@ -59,20 +59,20 @@ class CpuTimer:
 
 
 class CudaTimer:
-    """CUDA events on the current stream."""
+    """CUDA events on the current stream of a GPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cuda") -> None:
         import torch
 
-        self._cuda = torch.cuda
+        self._cuda, self._device = torch.cuda, torch.device(device)
 
     def mark(self) -> Any:
         event = self._cuda.Event(enable_timing=True)
-        event.record()
+        event.record(self._cuda.current_stream(self._device))
         return event
 
     def sync(self) -> None:
-        self._cuda.synchronize()
+        self._cuda.synchronize(self._device)
 
     def seconds(self, first: Any, second: Any) -> float:
         return float(first.elapsed_time(second)) / 1000.0
@@ -104,26 +104,26 @@ class Effort:
         return short
 
 
-def measure(subjects: Sequence[TimedMethod], timer: Timer, effort: Effort, clock: Callable[[], float]) -> None:
-    """Warm each subject up, then run them in turns until each has enough runs and seconds; fills `subject.runs`."""
-    for subject in subjects:
+def measure(methods: Sequence[TimedMethod], timer: Timer, effort: Effort, clock: Callable[[], float]) -> None:
+    """Warm each method up, then run them in turns until each has enough runs and seconds; fills their `runs`."""
+    for method in methods:
         start, count = clock(), 0
         while count < effort.warmup_runs or clock() - start < effort.warmup_seconds:
-            subject.once(timer)
+            method.once(timer)
             count += 1
-    spent = [0.0] * len(subjects)
-    # A subject that has enough steps out: a fast one would otherwise wait for a slow one thousands of times. The null
-    # method rides along as long as there is another.
+    spent = [0.0] * len(methods)
+    # A method that has enough stops: a fast one would otherwise wait for a slow one thousands of times. The null
+    # method runs on as long as there is another.
     while unfinished := [
         i
-        for i, (s, t) in enumerate(zip(subjects, spent, strict=True))
-        if (len(s.runs) < effort.runs or t < effort.seconds) and (s.name != NULL_METHOD or len(subjects) == 1)
+        for i, (m, seconds) in enumerate(zip(methods, spent, strict=True))
+        if (len(m.runs) < effort.runs or seconds < effort.seconds) and (m.name != NULL_METHOD or len(methods) == 1)
     ]:
-        riders = [i for i, s in enumerate(subjects) if s.name == NULL_METHOD and i not in unfinished]
-        for i in (*unfinished, *riders):
-            seconds = subjects[i].once(timer)
-            subjects[i].runs.append(seconds)
-            spent[i] += sum(seconds)
+        null = [i for i, m in enumerate(methods) if m.name == NULL_METHOD and i not in unfinished]
+        for i in (*unfinished, *null):
+            taken = methods[i].once(timer)
+            methods[i].runs.append(taken)
+            spent[i] += sum(taken)
 
 
 def statistics(seconds: np.ndarray) -> dict[str, Any]:
@@ -144,20 +144,20 @@ def statistics(seconds: np.ndarray) -> dict[str, Any]:
     }
 
 
-def subject_report(subject: TimedMethod) -> dict[str, Any]:
+def timing_report(method: TimedMethod) -> dict[str, Any]:
     """End to end and by stage. The stages' means add up to the mean end to end; percentiles do not add up."""
-    runs = np.array(subject.runs)
-    stages = [{"name": n, **statistics(runs[:, i])} for i, (n, _) in enumerate(subject.stages)]
+    runs = np.array(method.runs)
+    stages = [{"name": n, **statistics(runs[:, i])} for i, (n, _) in enumerate(method.stages)]
     total = statistics(runs.sum(axis=1))
     for stage in stages:
         stage["share"] = stage["mean_ms"] / total["mean_ms"] if total["mean_ms"] else None
     return {"end_to_end": total, "stages": stages}
 
 
-def ratio(subject: TimedMethod, reference: TimedMethod) -> dict[str, float] | None:
+def ratio(method: TimedMethod, reference: TimedMethod) -> dict[str, float] | None:
     """Median, and quartiles, of this run's time over the reference's run beside it."""
-    n = min(len(subject.runs), len(reference.runs))
-    ours = np.array(subject.runs[:n]).sum(axis=1)
+    n = min(len(method.runs), len(reference.runs))
+    ours = np.array(method.runs[:n]).sum(axis=1)
     theirs = np.array(reference.runs[:n]).sum(axis=1)
     if not n or not (theirs > 0).all():
         return None
@@ -179,7 +179,7 @@ def measure_methods(
 
     Args:
         methods: each with the peak memory in bytes of its making and first run, from `first_run`.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:N".
         effort: how long to measure.
         size: (height, width) of the sample.
 
@@ -189,27 +189,28 @@ def measure_methods(
         the harness itself.
     """
     effort = effort or Effort()
-    timer = timer or (CudaTimer() if device == "cuda" else CpuTimer())
+    timer = timer or (CudaTimer(device) if on_gpu(device) else CpuTimer())
     full = synthetic_batch(1, *size)
     null = Method(NULL_METHOD, NULL_METHOD, "", NullMethod())
     rows = [*methods, (null, None)]
-    subjects = [TimedMethod(m.name, top_stages(m), inputs(m, full)) for m, _ in rows]
-    progress("end to end, in turns: " + ", ".join(s.name for s in subjects))
-    measure(subjects, timer, effort, clock)
+    timed = [TimedMethod(m.name, top_stages(m), inputs(m, full)) for m, _ in rows]
+    progress("end to end, in turns: " + ", ".join(t.name for t in timed))
+    measure(timed, timer, effort, clock)
     report = []
-    for (method, memory), subject in zip(rows, subjects, strict=True):
-        row: dict[str, Any] = {"name": method.name, **subject_report(subject)}
-        row["ratio"] = ratio(subject, subjects[0])
+    for (method, memory), own in zip(rows, timed, strict=True):
+        row: dict[str, Any] = {"name": method.name, **timing_report(own)}
+        row["ratio"] = ratio(own, timed[0])
         if method is not null:
             progress(f"details of {method.name}")
-            row["sub_stages"] = _sub_stages(method, subject.batch, timer, effort, clock)
+            row["sub_stages"] = _sub_stages(method, own.batch, timer, effort, clock)
             row["throughput"] = _throughput(method, size, timer, effort, clock) if throughput else None
             row |= {
-                "parameters": method.describe()["parameters"],
-                "flops": flops(subject, method),
+                "parameters": method.parameters,
+                "flops": flops(own, method),
                 "peak_memory_bytes": memory,
+                "precision": method.precision,
+                "options": dict(method.options),
             }
-            row |= {"precision": getattr(method.instance, "precision", None), "options": dict(method.options)}
         report.append(row)
     return {
         "protocol": {
@@ -226,7 +227,7 @@ def measure_methods(
         "threads": threads(),
         "clocks": clocks_note(device),
         "environment": environment(),
-        "reference": subjects[0].name,
+        "reference": timed[0].name,
         "methods": report,
     }
 
@@ -240,20 +241,20 @@ def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (
     """
     batch = synthetic_batch(1, *size)
     torch = sys.modules.get("torch")
-    if device == "cuda" and torch is not None:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
+    if on_gpu(device) and torch is not None:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
     before = reset_peak_rss()
     method = make()
     _checked_run(method, inputs(method, batch))
-    if device == "cuda":
+    if on_gpu(device):
         torch = sys.modules.get("torch")
-        return method, None if torch is None else int(torch.cuda.max_memory_allocated())
+        return method, None if torch is None else int(torch.cuda.max_memory_allocated(device))
     peak = resident("VmHWM")
     return method, None if before is None or peak is None else max(0, peak - before)
 
 
-def flops(subject: TimedMethod, method: Method) -> int | None:
+def flops(timed: TimedMethod, method: Method) -> int | None:
     """Floating-point operations of one run by `torch.utils.flop_counter`; None for what runs outside torch.
 
     A method that runs operations the counter does not know may offer `countable()`, a context in which it runs others.
@@ -263,9 +264,9 @@ def flops(subject: TimedMethod, method: Method) -> int | None:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with getattr(method.instance, "countable", contextlib.nullcontext)(), counter:
-        value = subject.batch
-        for _, function in subject.stages:
+    with method.countable(), counter:
+        value = timed.batch
+        for _, function in timed.stages:
             value = function(value)
     return int(counter.get_total_flops()) or None
 
@@ -288,12 +289,12 @@ def _checked_run(method: Method, batch: Batch) -> None:
 def _sub_stages(
     method: Method, batch: Batch, timer: Timer, effort: Effort, clock: Callable[[], float]
 ) -> dict[str, Any] | None:
-    stages = getattr(method.instance, "latency_stages", None)
+    stages = method.latency_stages(batch)
     if stages is None:
         return None
-    subject = TimedMethod(method.name, list(stages(batch)), batch)
-    measure([subject], timer, effort, clock)
-    return subject_report(subject)
+    timed = TimedMethod(method.name, stages, batch)
+    measure([timed], timer, effort, clock)
+    return timing_report(timed)
 
 
 def _throughput(
@@ -303,8 +304,8 @@ def _throughput(
     short = Effort(max(3, effort.runs // 30), effort.seconds / 10, 1, 0.0)
     found: dict[str, float | None] = {}
     for n in THROUGHPUT_BATCHES:
-        subject = TimedMethod(method.name, top_stages(method), inputs(method, synthetic_batch(n, *size)))
-        measure([subject], timer, short, clock)
-        total = float(np.array(subject.runs).sum())
-        found[str(n)] = n * len(subject.runs) / total if total > 0 else None
+        timed = TimedMethod(method.name, top_stages(method), inputs(method, synthetic_batch(n, *size)))
+        measure([timed], timer, short, clock)
+        total = float(np.array(timed.runs).sum())
+        found[str(n)] = n * len(timed.runs) / total if total > 0 else None
     return found

@@ -8,41 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import UsageError
 from deocc_bench.core.provenance import environment
+from deocc_bench.methods.devices import on_gpu
 
 
 def device_name(device: str) -> str:
     """The GPU's or CPU's name."""
-    if device == "cuda":
+    if on_gpu(device):
         import torch
 
-        return str(torch.cuda.get_device_name(0))
+        return str(torch.cuda.get_device_name(torch.device(device)))
     return str(environment()["cpu"])
-
-
-def resolve_device(device: str) -> str:
-    """ "cpu" or "cuda" of "auto", "cpu" or "cuda".
-
-    Raises:
-        UsageError: another word, or no GPU where one is asked for.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda")
-    if device == "cpu":
-        return device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise UsageError("--device cuda: torch sees no GPU; use --device cpu")
-    return "cpu"
 
 
 def clocks_note(device: str) -> str:
     """What is known of the clock rate while measuring."""
-    if device == "cuda":
+    if on_gpu(device):
         return "GPU clocks not locked by the harness; compare ratios, or lock them (nvidia-smi -lgc) and say so"
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     try:

@@ -5,7 +5,7 @@ Nothing but files goes in: the dataset, the predictions, and the names of the in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,19 @@ from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.predictions import PredictionFolder
 from deocc_bench.core.provenance import digest
-from deocc_bench.core.samples import column, identity_row, to_table
+from deocc_bench.core.samples import column, identity_row, join_tables, mark_draw, to_table
 from deocc_bench.core.statistics import RESAMPLES
 from deocc_bench.core.types import Prediction
 from deocc_bench.methods.calling import own_modal
 from deocc_bench.metrics import conventions
 from deocc_bench.metrics.aggregate import MetricValue, aggregate, given, per_sample, unavailable
+from deocc_bench.metrics.arrays import SampleArrays, composite, truth_image
 from deocc_bench.metrics.breakdown import Breakdown, breakdown
-from deocc_bench.metrics.content import composite, content_row, truth_image
 from deocc_bench.metrics.feature_inputs import DISTRIBUTION_REGIONS, distribution_view
-from deocc_bench.metrics.masks import mask_row, truth_row
+from deocc_bench.metrics.rows import metrics_to_score, sample_row
 
 # A breakdown has some fifty bins of as many metrics: fewer resamples keep it from costing more than the run.
 BREAKDOWN_RESAMPLES = 200
-DRAW_MARK = "#"
 NO_NETWORK = Unavailable("no network was asked for")
 
 
@@ -149,8 +148,7 @@ def merge_draws(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Its means are means over the draws, and its clusters hold all draws of a human.
     """
-    marked = [t.assign(id=[f"{i}{DRAW_MARK}{k:02d}" for i in t["id"]]) for k, t in enumerate(tables)]
-    return to_table(pd.concat(marked).astype(object).to_dict("records"))
+    return join_tables(mark_draw(table, k) for k, table in enumerate(tables))
 
 
 def mean_distances(per_draw: Sequence[Mapping[str, MetricValue]]) -> dict[str, MetricValue]:
@@ -187,41 +185,36 @@ def pick_draws(tables: Sequence[pd.DataFrame], chosen: Sequence[int]) -> pd.Data
 
 def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scoring) -> tuple[dict[str, Any], str]:
     prediction = folder.read(record.id, record.size, scoring.task)
-    amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
-    parsing = images.read_indices(record.parsing_path) if record.parsing_path else None
+    specs = metrics_to_score(scoring.task)
+    sample = _arrays(record, prediction, scoring, {name for spec in specs for name in spec.inputs})
     # The group is what the bootstrap resamples: the source photo, or the person where the dataset knows them.
     # What stands behind the person hides nothing of them.
     front = [o["category"] for o in record.occluders if not o.get("behind")]
-    row = identity_row(record.id, record.group_id, front)
-    initial = None if scoring.task == "content" else initial_masks.of_record(record, scoring.initial_mask, scoring.seed)
-    if prediction.amodal is None:
-        row |= truth_row(amodal, modal, parsing)
-    else:
-        row |= mask_row(amodal, modal, prediction.amodal, prediction.modal, initial, parsing, prediction.parsing)
-    if prediction.image is not None:
-        row |= _content(record, prediction, amodal, modal, parsing, initial, scoring)
+    row = identity_row(record.id, record.group_id, front) | sample_row(sample, specs)
+    if prediction.image is not None and isinstance(scoring.perceptual, PerceptualDistance):
+        row |= extractors.perceptual_row(scoring.perceptual, sample, scoring.device)
     arrays = [a for a in (prediction.amodal, prediction.modal, prediction.parsing, prediction.image) if a is not None]
     return row, digest(*arrays)
 
 
-def _content(
-    record: SampleRecord,
-    prediction: Prediction,
-    amodal: np.ndarray,
-    modal: np.ndarray,
-    parsing: np.ndarray | None,
-    initial: np.ndarray | None,
-    scoring: Scoring,
-) -> dict[str, Any]:
-    assert prediction.image is not None
-    image, complete = images.read_rgb(record.image_path), _complete(record)
-    fill = _fill(prediction, amodal, modal, initial)
-    row = content_row(image, complete, amodal, modal, prediction.image, parsing, fill)
-    if isinstance(scoring.perceptual, PerceptualDistance):
-        row |= extractors.perceptual_row(
-            scoring.perceptual, image, complete, amodal, modal, prediction.image, fill, scoring.device
-        )
-    return row
+def _arrays(record: SampleRecord, prediction: Prediction, scoring: Scoring, needed: Collection[str]) -> SampleArrays:
+    """The sample's arrays; pictures are read only where the method recovered one, or a metric needs them."""
+    amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
+    initial = None if scoring.task == "content" else initial_masks.of_record(record, scoring.initial_mask, scoring.seed)
+    recovered = prediction.image
+    return SampleArrays(
+        amodal=amodal,
+        modal=modal,
+        initial=initial,
+        predicted=prediction.amodal,
+        predicted_modal=prediction.modal,
+        parsing=images.read_indices(record.parsing_path) if record.parsing_path else None,
+        predicted_parsing=prediction.parsing,
+        image=images.read_rgb(record.image_path) if recovered is not None or "image" in needed else None,
+        complete=None if recovered is None else _complete(record),
+        recovered=recovered,
+        fill=None if recovered is None else _fill(prediction, amodal, modal, initial),
+    )
 
 
 def _fill(prediction: Prediction, amodal: np.ndarray, modal: np.ndarray, initial: np.ndarray | None) -> np.ndarray:

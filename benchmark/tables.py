@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deocc_bench.benchmark.compare import label
 from deocc_bench.benchmark.timed_method import NULL_METHOD
 from deocc_bench.core.results import RunResult
+from deocc_bench.metrics.spec import spec_of_record
 
 
 def format_result(result: RunResult) -> str:
     """A record's metrics, one a line; those of single body parts are left to the file."""
     d = result.dataset
-    lines = [f"{label(result)}, task {result.task}, {d['name']} {d['split']} ({d['n']} samples)"]
+    lines = [f"{result.label}, task {result.task}, {d['name']} {d['split']} ({d['n']} samples)"]
     lines.append(f"{'metric':<30}{'value':>12}  {'95 % interval':<24}{'defined':>12}  better")
     reasons: dict[str, list[str]] = {}
     for name, m in result.metrics.items():
-        if "[" in name and name.startswith("part_recall"):
+        if spec_of_record(name, m, result.task).each_part:
             continue
         if m["value"] is None:
             if m.get("reason"):

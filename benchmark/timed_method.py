@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from deocc_bench.core.types import Batch, MaskOutput
-from deocc_bench.methods.calling import own_modal
-from deocc_bench.methods.loading import TRUTHS, Method
+from deocc_bench.methods.calling import call, hand_over
+from deocc_bench.methods.contract import Stage
+from deocc_bench.methods.method import Method
+from deocc_bench.methods.serving import batch_fields
 
 NULL_METHOD = "null"
 
@@ -27,9 +29,6 @@ class Timer(Protocol):
 
     def seconds(self, first: Any, second: Any) -> float:
         """Seconds between two marks."""
-
-
-Stage = tuple[str, Callable[[Any], Any]]
 
 
 @dataclass
@@ -92,43 +91,40 @@ def synthetic_batch(size: int = 1, height: int = 256, width: int = 256) -> Batch
         repeat(person),
         repeat(parsing),
         repeat(np.where(visible, parsing, np.uint8(0))),
+        "truth",
     )
 
 
 def inputs(method: Method, full: Batch) -> Batch:
     """What a run would give the method's first function: no truth but what it asks for."""
-    if not method.can("complete"):
-        return replace(full, initial=None)
-    given = [n for n in method.needs("complete") if n in TRUTHS]
-    names = {"initial", *given, *(["modal_parsing"] if "parsing" in given else [])}
-    hidden = {n: None for n in ("initial", *TRUTHS, "modal_parsing") if n not in names}
-    return replace(full, **hidden)  # type: ignore[arg-type]
+    given = batch_fields(method, "mask" if method.can("complete") else "content")
+    optional = [f.name for f in fields(Batch) if f.name not in ("ids", "images")]
+    return replace(full, **{name: None for name in optional if name not in given})  # type: ignore[arg-type]
 
 
 def top_stages(method: Method) -> list[Stage]:
     """`complete`, the hand-over of its masks, `recover`: what task `joint` runs; or the one function it has."""
-    instance = method.instance
-    seed = {} if method.samples is None else {"seed": 0}
-    stages: list[Stage] = []
-    if method.can("complete") and method.can("recover"):
 
-        def complete(batch: Batch) -> tuple[Batch, MaskOutput]:
-            output = instance.complete(batch, **seed)
-            return batch, output if isinstance(output, MaskOutput) else MaskOutput(output)
+    def recover(batch: Batch) -> Any:
+        return call(method, "recover", batch, seed=0)
 
-        def pass_on(pair: tuple[Batch, MaskOutput]) -> Batch:
-            batch, output = pair
-            modal = own_modal(output.amodal, output.modal, batch.initial)
-            parsing = output.parsing
-            if parsing is None and "parsing" in method.needs("recover"):
-                # Parsing is then an input, as in published speed tables: its making is not timed.
-                parsing = synthetic_batch(len(batch), *batch.images.shape[1:3]).parsing
-            visible = None if parsing is None else np.where(modal, parsing, np.uint8(0))
-            return Batch(batch.ids, batch.images, batch.initial, modal, output.amodal, parsing, visible)
+    def complete(batch: Batch) -> Any:
+        return call(method, "complete", batch, seed=0)
 
-        stages = [("complete", complete), ("hand-over", pass_on), ("recover", lambda b: instance.recover(b, **seed))]
-    elif method.can("complete"):
-        stages = [("complete", lambda b: instance.complete(b, **seed))]
-    else:
-        stages = [("recover", lambda b: instance.recover(b, **seed))]
-    return stages
+    if not method.can("complete"):
+        return [("recover", recover)]
+    if not method.can("recover"):
+        return [("complete", complete)]
+
+    def complete_for(batch: Batch) -> tuple[Batch, MaskOutput]:
+        output = complete(batch)
+        return batch, output if isinstance(output, MaskOutput) else MaskOutput(output)
+
+    def pass_on(pair: tuple[Batch, MaskOutput]) -> Batch:
+        batch, output = pair
+        if output.parsing is None and "parsing" in method.needs("recover"):
+            # Parsing is then an input, as in published speed tables: its making is not timed.
+            output = replace(output, parsing=synthetic_batch(len(batch), *batch.images.shape[1:3]).parsing)
+        return hand_over(batch, output)
+
+    return [("complete", complete_for), ("hand-over", pass_on), ("recover", recover)]

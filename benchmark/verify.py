@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.benchmark.evaluate import BEST
 from deocc_bench.benchmark.extractors import Extractor, Unavailable, find_extractor
 from deocc_bench.benchmark.result import dataset_field
-from deocc_bench.benchmark.score import DRAW_MARK, Scoring, join_draws, score_folder, summarise
+from deocc_bench.benchmark.score import Scoring, join_draws, score_folder, summarise
 from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.predictions import draw_folder
-from deocc_bench.core.results import PREDICTIONS_FOLDER, SAMPLES_FILE, RunResult, read_result
-from deocc_bench.core.samples import read_table
+from deocc_bench.core.results import BEST_OF_K, PREDICTIONS_FOLDER, SAMPLES_FILE, RunResult, read_result
+from deocc_bench.core.samples import read_table, sample_of
 from deocc_bench.metrics import conventions
 from deocc_bench.metrics.aggregate import MetricValue, unavailable
-from deocc_bench.metrics.spec import FAMILIES
-
-_INCEPTION = ("fid", "kid", "fid_human", "kid_human")
+from deocc_bench.metrics.definition import INCEPTION
+from deocc_bench.metrics.spec import spec_of_record
 
 
 def rescore_run(run: Path, dataset: DatasetReader) -> dict[str, Any]:
@@ -43,22 +41,19 @@ def rescore_run(run: Path, dataset: DatasetReader) -> dict[str, Any]:
             best-of-k row, which the truth chose from another run's draws.
     """
     record = read_result(run)
-    row = record.method.get("row", "single")
-    if row == BEST:
+    if record.row == BEST_OF_K:
         raise DeoccError(f"{run}: the best draws were chosen by the truth; verify the run in the folder above it")
     predictions = Path(run) / PREDICTIONS_FOLDER
     if not predictions.is_dir():
         raise InputError(run, "holds no predictions", "give the run's whole folder")
     split = str(record.dataset["split"])
     ids = _scored_ids(Path(run), record, dataset, split)
-    # The vote of a random method's draws is one answer a sample.
-    draws = int(record.method.get("draws") or 1) if row == "mean" else 1
-    folders = [draw_folder(predictions, k) for k in range(draws)] if row == "mean" else [predictions]
+    folders = [draw_folder(predictions, k) for k in range(record.draws)] if record.of_draws else [predictions]
     scoring = _scoring(record)
     parts = [score_folder(folder, dataset, split, ids, scoring) for folder in folders]
-    scored = join_draws(parts) if row == "mean" else parts[0]
-    metrics = summarise(scored.table, scoring, scored.distances, draws)
-    metrics |= _out_of_reach(record.metrics, metrics, len(ids))
+    scored = join_draws(parts) if record.of_draws else parts[0]
+    metrics = summarise(scored.table, scoring, scored.distances, record.draws)
+    metrics |= _out_of_reach(record, metrics, len(ids))
     return {"metrics": metrics, "predictions_digest": scored.predictions_digest}
 
 
@@ -75,21 +70,19 @@ def _scoring(record: RunResult) -> Scoring:
 
 
 def _extractor(record: RunResult) -> Extractor | Unavailable:
-    used = [record.metrics[name] for name in _INCEPTION if name in record.metrics]
+    used = [m for name, m in record.metrics.items() if spec_of_record(name, m, record.task).network == INCEPTION]
     if any(m["value"] is not None for m in used):
         return find_extractor(fetch=False)
     return Unavailable(next((str(m["reason"]) for m in used if m.get("reason")), "the run used no network"))
 
 
-def _out_of_reach(
-    recorded: Mapping[str, Mapping[str, Any]], scored: Mapping[str, MetricValue], n: int
-) -> dict[str, MetricValue]:
+def _out_of_reach(record: RunResult, scored: Mapping[str, MetricValue], n: int) -> dict[str, MetricValue]:
     """The recorded numbers of networks that are files of the user's, which the record names and does not hold."""
     found = {}
-    for name in recorded:
-        family, _, network = name.partition("[")
-        if name not in scored and family in FAMILIES:
-            found[name] = unavailable(name, n, f"the network {network.rstrip(']')} is not at hand")
+    for name, metric in record.metrics.items():
+        spec = spec_of_record(name, metric, record.task)
+        if name not in scored and spec.of_given_network:
+            found[name] = unavailable(name, n, f"the network {spec.network} is not at hand")
     return found
 
 
@@ -98,7 +91,8 @@ def _scored_ids(run: Path, record: RunResult, dataset: DatasetReader, split: str
     ids = dataset.ids(split)
     n = record.dataset["n"]
     table = run / SAMPLES_FILE
-    listed = {str(i).partition(DRAW_MARK)[0] for i in read_table(table)["id"]} if table.is_file() else set()
+    rows = list(read_table(table)["id"]) if table.is_file() else []
+    listed = {sample_of(i) if record.of_draws else i for i in rows}
     for chosen in (ids[:n], [i for i in ids if i in listed]):
         if dataset_field(dataset, split, chosen) == {**record.dataset, "name": dataset.name}:
             return chosen

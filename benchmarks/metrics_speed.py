@@ -24,10 +24,10 @@ import numpy as np  # noqa: E402
 
 from deocc_bench.core.samples import identity_row, to_table  # noqa: E402
 from deocc_bench.metrics.aggregate import aggregate  # noqa: E402
+from deocc_bench.metrics.arrays import SampleArrays  # noqa: E402
 from deocc_bench.metrics.breakdown import breakdown  # noqa: E402
-from deocc_bench.metrics.content import content_row  # noqa: E402
 from deocc_bench.metrics.distribution import frechet_distance, kernel_distance  # noqa: E402
-from deocc_bench.metrics.masks import mask_row  # noqa: E402
+from deocc_bench.metrics.rows import metrics_to_score, sample_row  # noqa: E402
 
 ROUNDS = 5
 
@@ -71,28 +71,22 @@ def measure(size: int, samples: int) -> dict[str, Any]:
     data = [make_sample(size, rng) for _ in range(min(samples, 64))]
     data = [data[k % len(data)] for k in range(samples)]
 
-    def masks(boundary: bool, parts: bool) -> Callable[[], object]:
-        def work() -> None:
-            for s in data:
-                mask_row(
-                    s["amodal"],
-                    s["modal"],
-                    s["predicted"],
-                    initial=s["initial"],
-                    parsing=s["parsing"] if parts else None,
-                    boundary_iou=boundary,
-                )
+    def row(task: str, sample: dict[str, Any], *names: str, boundary: bool = True) -> dict[str, Any]:
+        specs = [s for s in metrics_to_score(task) if boundary or s.id != "amodal_boundary_iou_mean"]
+        return sample_row(SampleArrays(**{name: sample[name] for name in ("amodal", "modal", *names)}), specs)
 
-        return work
+    def masks(boundary: bool, parts: bool) -> Callable[[], object]:
+        names = ("predicted", "initial", *(("parsing",) if parts else ()))
+        return lambda: [row("mask", s, *names, boundary=boundary) for s in data]
 
     def content() -> None:
         for s in data:
-            content_row(s["image"], s["complete"], s["amodal"], s["modal"], s["recovered"], s["parsing"])
+            row("content", s, "image", "complete", "recovered", "parsing")
 
     x, y = rng.normal(size=(891, 2048)), rng.normal(size=(891, 2048))
     table = to_table(
         identity_row(f"{k:04d}", f"{k // 3:04d}", ("chair",) * (1 + k % 3))
-        | mask_row(s["amodal"], s["modal"], s["predicted"], initial=s["initial"], parsing=s["parsing"])
+        | row("mask", s, "predicted", "initial", "parsing")
         for k, s in enumerate(data[k % len(data)] for k in range(891))
     )
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.hints import no_hints
 from deocc_bench.core.registry import load_object
 from deocc_bench.core.results import read_result
 
@@ -60,7 +61,8 @@ def demo(out: Path, humans: int) -> None:
         command = load_object(COMMANDS[name][0])
         printed = io.StringIO()
         # What these print is long, and lies in their folders: the demo shows the heart of it.
-        with contextlib.redirect_stdout(printed) if name in ("evaluate", "leaderboard") else contextlib.nullcontext():
+        quiet = contextlib.redirect_stdout(printed) if name in ("evaluate", "leaderboard") else contextlib.nullcontext()
+        with quiet, no_hints():
             code = command.main(arguments, prog_name=f"deocc-bench {name}", standalone_mode=False)
         if code:
             click.echo(printed.getvalue())

@@ -26,6 +26,8 @@ from deocc_bench.leaderboard.table import Table, build_table, check_columns
 from deocc_bench.leaderboard.verify import check_dataset, check_predictions, check_table, find_dataset
 
 FIGURES_FOLDER = "figures"
+REPORT = "leaderboard.html"
+MIB = 2**20
 DEFAULT_SAMPLES = figures.ENDS
 _GRID_METHODS = 8
 
@@ -53,7 +55,7 @@ class LeaderboardRequest:
     datasets: tuple[DatasetReader, ...] = ()
     verify: bool = False
     title: str = "Leaderboard"
-    embed_bytes: int = 6 * 2**20
+    embed_bytes: int = 6 * MIB
     link: bool = False
     figures: bool = True
     samples: tuple[str, ...] = DEFAULT_SAMPLES
@@ -62,8 +64,9 @@ class LeaderboardRequest:
 
 @dataclass(frozen=True)
 class Made:
-    """What was made: the files, the tables as markdown, and the runs that can't be trusted with the reasons."""
+    """What was made: the tables, the files, the tables as markdown, and the runs that can't be trusted and why."""
 
+    tables: tuple[Table, ...]
     files: tuple[Path, ...]
     text: str
     findings: dict[str, tuple[str, ...]]
@@ -113,8 +116,8 @@ def make(
         pictures = collect_pictures(table, values, request.datasets, share, out if request.link else None)
         content = sample_values(table, lookup, of_content=True) if table.group.task == "joint" else None
         sections.append(Section(table, values, pictures, content))
-    write_report(out / "leaderboard.html", sections, others, request.title)
-    written.append(out / "leaderboard.html")
+    write_report(out / REPORT, sections, others, request.title)
+    written.append(out / REPORT)
     if request.figures:
         if figures.available():
             written += _draw(request, tables, lookup, out / FIGURES_FOLDER)
@@ -122,6 +125,7 @@ def make(
             say("no figures: they need matplotlib; pip install 'deocc-bench[figures]'")
     runs = [row.run for t in tables for row in t.rows]
     return Made(
+        tuple(tables),
         tuple(written),
         "\n".join([texts["leaderboard.md"], *(f"{p}" for p in written)]),
         {str(r.folder): r.findings for r in runs if r.flagged},

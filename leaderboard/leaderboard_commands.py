@@ -11,6 +11,8 @@ import click
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.hints import hint
+from deocc_bench.leaderboard.build import DEFAULT_SAMPLES, MIB, REPORT, LeaderboardRequest, draw_figures, make
 
 _PATH = click.Path(path_type=Path)
 
@@ -24,10 +26,21 @@ _PATH = click.Path(path_type=Path)
 @click.option("--latency", multiple=True, type=_PATH, help="Report of `deocc-bench latency --out`; may be repeated.")
 @click.option("--data", multiple=True, type=_PATH, help="Dataset of the runs, for pictures and --verify.")
 @click.option("--verify", is_flag=True, help="Score the runs' predictions anew and compare; exit 1 on findings.")
-@click.option("--title", default="Leaderboard", show_default=True, help="Title of the report.")
-@click.option("--embed-mb", type=click.FloatRange(0), default=6.0, show_default=True, help="Pictures in the report.")
+@click.option("--title", default=LeaderboardRequest.title, show_default=True, help="Title of the report.")
+@click.option(
+    "--embed-mb",
+    type=click.FloatRange(0),
+    default=LeaderboardRequest.embed_bytes / MIB,
+    show_default=True,
+    help="Pictures in the report.",
+)
 @click.option("--link", is_flag=True, help="Write pictures of all samples beside the report and link them.")
-@click.option("--figures/--no-figures", default=True, show_default=True, help="Draw curves and grids (matplotlib).")
+@click.option(
+    "--figures/--no-figures",
+    default=LeaderboardRequest.figures,
+    show_default=True,
+    help="Draw curves and grids (matplotlib).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 @click.pass_context
 def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **options: Any) -> None:
@@ -35,8 +48,6 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
 
     Runs of different datasets, splits, tasks or definitions get tables of their own.
     """
-    from deocc_bench.leaderboard.build import LeaderboardRequest, make
-
     made = make(
         LeaderboardRequest(
             runs=runs,
@@ -48,7 +59,7 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
             datasets=tuple(map(DatasetReader, options["data"])),
             verify=options["verify"],
             title=options["title"],
-            embed_bytes=int(options["embed_mb"] * 2**20),
+            embed_bytes=int(options["embed_mb"] * MIB),
             link=options["link"],
             figures=options["figures"],
         ),
@@ -63,6 +74,7 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
         # Without --verify the tables are what was asked for, and they say it; a verification that fails has failed.
         if options["verify"]:
             context.exit(1)
+    hint(f"tables, report and figures are in {out}; next: open {out / REPORT} in a browser")
 
 
 @click.command()
@@ -71,7 +83,7 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
 @click.option("--data", multiple=True, type=_PATH, help="Dataset of the runs; needed for comparison grids.")
 @click.option(
     "--samples",
-    default="worst,median,best",
+    default=",".join(DEFAULT_SAMPLES),
     show_default=True,
     help="Sample ids, and worst, median, best (with :N for several).",
 )
@@ -81,8 +93,6 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
 @click.option("--latency", multiple=True, type=_PATH, help="Report of `deocc-bench latency --out`; may be repeated.")
 def figures(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Draw comparison grids, ratio curves and quality against time, as PNG and PDF."""
-    from deocc_bench.leaderboard.build import LeaderboardRequest, draw_figures
-
     request = LeaderboardRequest(
         runs=runs,
         out=out,

@@ -11,7 +11,7 @@ import numpy as np
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.painting import EXTRA, FOUND, MISSED, SEEN
+from deocc_bench.core.painting import mask_layer
 from deocc_bench.leaderboard.records import Run
 
 _QUALITY = 74
@@ -54,7 +54,7 @@ def load_pictures(record: SampleRecord, runs: Sequence[Run], side: int | None = 
         ratio=record.occlusion_ratio,
         image=_shrink(images.read_rgb(record.image_path), size),
         complete=None if complete is None else _shrink(complete, size),
-        truth=_shrink_layer(_layer(amodal, amodal, modal), size),
+        truth=_shrink_layer(mask_layer(amodal, amodal, modal), size),
         answers=tuple(_answer(run, record, amodal, modal, size) for run in runs),
     )
 
@@ -77,22 +77,13 @@ def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarra
         if run.record.task != "content" and mask_path.is_file():
             mask = images.read_mask(mask_path)
             if mask.shape == amodal.shape:
-                layer = _shrink_layer(_layer(mask, amodal, modal), size)
+                layer = _shrink_layer(mask_layer(mask, amodal, modal), size)
         if run.record.task != "mask" and image_path.is_file():
             image = _shrink(images.read_rgb(image_path), size)
     except InputError:
         # A broken prediction is the scoring's finding; here it is an empty place.
         return Answer(None, None)
     return Answer(layer, image)
-
-
-def _layer(predicted: np.ndarray, amodal: np.ndarray, modal: np.ndarray) -> np.ndarray:
-    layer = np.zeros(amodal.shape, np.uint8)
-    layer[predicted & modal] = SEEN
-    layer[predicted & amodal & ~modal] = FOUND
-    layer[amodal & ~predicted] = MISSED
-    layer[predicted & ~amodal] = EXTRA
-    return layer
 
 
 def _scaled(size: tuple[int, int], side: int | None) -> tuple[int, int]:

@@ -16,19 +16,6 @@ from deocc_bench.models.mask_net import MaskNet
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
 
-def resolve_device(device: str) -> torch.device:
-    """``auto`` is the GPU where there is one; raises `InputError` for a device this machine does not have."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"device '{device}'", "is not a device name", "say auto, cpu or cuda") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device '{device}'", "torch sees no GPU here", "say --device cpu or install a CUDA torch")
-    return found
-
-
 class FoldedForm:
     """A folded copy on any device: channels-last, autocast, and on a GPU one CUDA graph per input shape if compiled."""
 

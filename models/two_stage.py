@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from torch import Tensor
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
+from deocc_bench.methods.calling import hand_over
+from deocc_bench.methods.contract import Stage
+from deocc_bench.methods.devices import resolve_device
 from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
-from deocc_bench.models.deploy import Precision, fast_form, resolve_device
+from deocc_bench.models.deploy import Precision, fast_form
 from deocc_bench.models.initial_mask_trust import followed, log_odds, surprises
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.mirror import mirrored
@@ -25,17 +28,6 @@ from deocc_bench.models.weights import Config, Kind, build, load_weights, read_i
 from deocc_bench.models.working_frame import WorkingFrame
 
 RANDOM_SEED = 0
-
-
-@dataclass(frozen=True)
-class _Completed:
-    """The mask stage's answer for a batch, at the images' size."""
-
-    ids: tuple[str, ...]
-    amodal: np.ndarray
-    modal: np.ndarray | None
-    parsing: np.ndarray | None
-    modal_parsing: np.ndarray | None
 
 
 class _Stage:
@@ -53,9 +45,15 @@ class _Stage:
             self.about = f"{info.path.name} sha256:{info.digest}"
         if kind != ("mask" if isinstance(self.net, MaskNet) else "content"):
             raise InputError(weights or name, f"does not hold a {kind} network", f"give {kind} weights")
-        self.device = resolve_device(device)
+        self.device = torch.device(resolve_device(device))
         self.form = fast_form(self.net, self.device, **options)
         self.size = self.net.config.size
+        self._one_at_a_time = threading.Lock()
+
+    def run(self, tensors: tuple[Tensor, ...]) -> Any:
+        """The network's results. Its form keeps buffers between calls, so threads wait for each other."""
+        with self._one_at_a_time:
+            return self.form(*tensors)
 
     def moved(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The tensors on the network's device, all of them arrived."""
@@ -72,14 +70,14 @@ class TwoStage:
         preset: ``paper``, ``small`` or ``tiny``.
         weights: weights file of one stage, or a folder with files of both (each says which it is); the shipped ones
             of the preset without it, and random ones, with a notice on stderr, where none ship.
-        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda``.
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         size: longer side at which the networks work; the configuration's own without it.
         compile: run through `torch.compile` (CUDA graphs on a GPU).
         mirror: let stage 1 look at the mirror image too and average, at twice its work.
 
-    `parsing_used` says, after `recover`, where its parsing came from: ``true`` (the batch's) or ``mask stage`` (the
-    method's own). `weights_used` names each stage's weights.
+    Nothing is kept between two calls. `recover` reads the batch's parsing; where there is none, the mask stage makes
+    one. `weights_used` names each stage's weights.
     """
 
     name = "two-stage"
@@ -118,22 +116,20 @@ class TwoStage:
         # The deployed form holds a folded copy: the networks themselves are counted, once.
         self.parameter_count = sum(p.numel() for stage in self._stages.values() for p in stage.net.parameters())
         self.weights_used = {kind: stage.about for kind, stage in self._stages.items()}
-        self.parsing_used: str | None = None
-        self._last: _Completed | None = None
 
     def complete(self, batch: Batch) -> MaskOutput:
-        """Amodal and modal masks and the amodal parsing, at the images' size."""
+        """Amodal and modal masks and parsings, at the images' size."""
         if batch.initial is None:
             raise InputError(self.name, "needs initial masks", "give a dataset that has them")
-        done = self._last = self._complete(batch, batch.initial)
-        return MaskOutput(done.amodal, done.modal, done.parsing)
+        frame, tensors = self._mask_tensors(batch)
+        return self._masks(batch, frame, tensors, self._stages["mask"].run(tensors))
 
     def recover(self, batch: Batch) -> ContentOutput:
         """The images with the invisible human region repainted; every other pixel is the input's."""
         if batch.modal is None or batch.amodal is None:
             raise InputError(self.name, "needs modal and amodal masks", "run it as task content or joint")
         frame, labels, tensors = self._content_tensors(batch)
-        return self._composed(batch, frame, labels, tensors, self._stages["content"].form(*tensors))
+        return self._composed(batch, frame, labels, tensors, self._stages["content"].run(tensors))
 
     @contextlib.contextmanager
     def countable(self) -> Iterator[None]:
@@ -148,29 +144,38 @@ class TwoStage:
             for kind, form in forms.items():
                 self._stages[kind].form = form
 
-    def latency_stages(self, batch: Batch) -> list[tuple[str, Callable[[Any], Any]]]:
-        """What a run is made of, for `deocc-bench latency`: the first function takes the batch, each next one the
+    def latency_stages(self, batch: Batch, function: str | None = None) -> list[Stage]:
+        """What a run consists of, for `deocc-bench latency`: the first function takes the batch, each next one the
         previous result. With both networks the second is given the first one's masks and parsing.
+
+        Args:
+            function: "complete" or "recover" for the stages of that function alone.
         """
-        mask, content = self._stages.get("mask"), self._stages.get("content")
-        parts: list[tuple[str, Callable[[Any], Any]]] = []
-        if mask is not None:
-            parts += [
-                ("mask: image to tensor", lambda b: (b, *self._mask_tensors(b, b.initial))),
-                ("mask: host-to-device", lambda v: (v[0], v[1], mask.moved(v[2]))),
-                ("mask: network", lambda v: (*v, mask.form(*v[2]))),
-                ("mask: tensor to masks", lambda v: (v[0], self._masks(*v))),
-            ]
-        if mask is not None and content is not None:
-            parts.append(("hand-over", lambda v: _handed_over(*v)))
-        if content is not None:
-            parts += [
-                ("content: image to tensor", lambda b: (b, *self._content_tensors(b))),
-                ("content: host-to-device", lambda v: (*v[:3], content.moved(v[3]))),
-                ("content: network", lambda v: (*v, content.form(*v[3]))),
-                ("content: tensor to image", lambda v: self._composed(*v)),
-            ]
+        parts: list[Stage] = []
+        if "mask" in self._stages and function != "recover":
+            parts += self._mask_stages()
+        if "content" in self._stages and function != "complete":
+            parts += [("hand-over", lambda output: hand_over(batch, output))] if parts else []
+            parts += self._content_stages()
         return parts
+
+    def _mask_stages(self) -> list[Stage]:
+        mask = self._stages["mask"]
+        return [
+            ("mask: image to tensor", lambda b: (b, *self._mask_tensors(b))),
+            ("mask: host-to-device", lambda v: (*v[:2], mask.moved(v[2]))),
+            ("mask: network", lambda v: (*v, mask.run(v[2]))),
+            ("mask: tensor to masks", lambda v: self._masks(*v)),
+        ]
+
+    def _content_stages(self) -> list[Stage]:
+        content = self._stages["content"]
+        return [
+            ("content: image to tensor", lambda b: (b, *self._content_tensors(b))),
+            ("content: host-to-device", lambda v: (*v[:3], content.moved(v[3]))),
+            ("content: network", lambda v: (*v, content.run(v[3]))),
+            ("content: tensor to image", lambda v: self._composed(*v)),
+        ]
 
     def _content_tensors(self, batch: Batch) -> tuple[WorkingFrame, np.ndarray, tuple[Tensor, ...]]:
         """The frame, the amodal parsing at the images' size, and what the network reads."""
@@ -191,9 +196,10 @@ class TwoStage:
         assert batch.amodal is not None
         image, flat = result.image.float().cpu().permute(0, 2, 3, 1).numpy(), None
         prior = getattr(self._stages["content"].net, "prior", None)
-        if prior is not None and frame.shrinks and self.parsing_used == "true":
+        detailed = batch.parsing is not None and batch.parsing_source != "method"
+        if prior is not None and frame.shrinks and detailed:
             # What the network adds is smooth and can be enlarged; the parts' colours meet in edges, which are drawn at
-            # the image's own size. The mask stage's own parsing knows no finer edges.
+            # the image's own size. A parsing that a network made knows no finer edges.
             erased, visible, _, modal_parsing, parsing = (t.cpu() for t in tensors)
             table = np.pad(prior.colours(erased, visible, modal_parsing).numpy(), ((0, 0), (1, 0), (0, 0)))
             image = image - np.stack([t[p] for t, p in zip(table, parsing.numpy(), strict=True)])
@@ -204,16 +210,12 @@ class TwoStage:
         invisible = batch.amodal & ~batch.modal
         return ContentOutput(np.where(invisible[..., None], painted, batch.images))
 
-    def _complete(self, batch: Batch, initial: np.ndarray) -> _Completed:
-        frame, tensors = self._mask_tensors(batch, initial)
-        batch = dataclasses.replace(batch, initial=initial)
-        return self._masks(batch, frame, tensors, self._stages["mask"].form(*tensors))
-
-    def _mask_tensors(self, batch: Batch, initial: np.ndarray) -> tuple[WorkingFrame, tuple[Tensor, Tensor]]:
+    def _mask_tensors(self, batch: Batch) -> tuple[WorkingFrame, tuple[Tensor, Tensor]]:
+        assert batch.initial is not None
         frame = WorkingFrame.fit(batch.images.shape[1], batch.images.shape[2], self.size or self._stages["mask"].size)
-        return frame, (frame.images(batch.images), frame.coverage(initial))
+        return frame, (frame.images(batch.images), frame.coverage(batch.initial))
 
-    def _masks(self, batch: Batch, frame: WorkingFrame, tensors: tuple[Tensor, ...], logits: MaskLogits) -> _Completed:
+    def _masks(self, batch: Batch, frame: WorkingFrame, tensors: tuple[Tensor, ...], logits: MaskLogits) -> MaskOutput:
         def margin(values: Tensor) -> np.ndarray:
             return (values[:, 1] - values[:, 0]).float().cpu().numpy()
 
@@ -237,8 +239,7 @@ class TwoStage:
                 modal = modal_margin > 0
                 amodal = amodal | modal
         parsing, modal_parsing = parts(logits.parsing_amodal), parts(logits.parsing_modal)
-        return _Completed(
-            batch.ids,
+        return MaskOutput(
             amodal,
             modal,
             None if parsing is None else parsing * amodal,
@@ -246,23 +247,18 @@ class TwoStage:
         )
 
     def _parsing(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """(modal, amodal) parsing for `recover`: the batch's where it has one, else the mask stage's own."""
+        """(modal, amodal) parsing for `recover`: the batch's where it has one, else one that the mask stage makes."""
         assert batch.modal is not None
         assert batch.amodal is not None
-        own = self._last if self._last is not None and self._last.ids == batch.ids else None
-        given = batch.parsing
-        if given is not None and not (own and own.parsing is not None and np.array_equal(given, own.parsing)):
-            self.parsing_used = "true"
-            return (given * batch.modal if batch.modal_parsing is None else batch.modal_parsing), given
-        if own is None and "mask" in self._stages:
-            own = self._complete(batch, batch.modal if batch.initial is None else batch.initial)
-        if own is None or own.parsing is None:
-            self.parsing_used = "none"
+        whole, visible = batch.parsing, batch.modal_parsing
+        if whole is None and "mask" in self._stages:
+            initial = batch.modal if batch.initial is None else batch.initial
+            own = self.complete(dataclasses.replace(batch, initial=initial))
+            whole, visible = own.parsing, own.modal_parsing
+        if whole is None:
             nothing = np.zeros(batch.modal.shape, np.uint8)
             return nothing, nothing
-        self.parsing_used = "mask stage"
-        modal_parsing = own.parsing if own.modal_parsing is None else own.modal_parsing
-        return modal_parsing * batch.modal, own.parsing * batch.amodal
+        return (whole if visible is None else visible) * batch.modal, whole * batch.amodal
 
 
 class MaskBaseline(TwoStage):
@@ -284,14 +280,6 @@ class ContentBaseline(TwoStage):
     suffix = "-baseline"
     stages = ("content",)
     complete = None  # type: ignore[assignment]
-
-
-def _handed_over(batch: Batch, done: _Completed) -> Batch:
-    """The second stage's batch, made of the first one's answer."""
-    modal = done.amodal & batch.initial if done.modal is None else done.modal
-    return dataclasses.replace(
-        batch, modal=modal, amodal=done.amodal, parsing=done.parsing, modal_parsing=done.modal_parsing
-    )
 
 
 def _weight_files(weights: str | Path | None, stages: tuple[Kind, ...]) -> dict[Kind, Path]:

@@ -37,6 +37,7 @@ Shard = tuple[int, tuple[HumanEntry, ...]]
 def synthesise(
     spec: SynthSpec,
     out: str | Path,
+    *,
     name: str | None = None,
     workers: int = 1,
     engine_name: str = "local",

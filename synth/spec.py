@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -48,8 +48,8 @@ class SynthSpec:
             "train". The number is the last one in its id; humans and occluders alike.
         hide: body parts to hide (`deocc_bench.core.labels.BODY_PARTS`); empty: anywhere.
         balance: "category": each occluder category is as likely; "none": each occluder is.
-        placement: size and place of occluders in front: "overlap", "grounded" (`synth.stance`), or "mixed": one of the
-            two, drawn for each sample.
+        placement: size and place of occluders in front: "overlap", "grounded" (`synth.placement_rules`), or "mixed":
+            one of the two, drawn for each sample.
         behind: chance that a further occluder is put behind the person, where it hides nothing.
         harmonise, shadow, augment: see `synth.compositing` and `synth.augment`.
         feather: standard deviation of the occluder's edge softening, pixels of the output.
@@ -201,6 +201,12 @@ def parse_ratio(text: str) -> tuple[RatioBin, ...]:
     return tuple(bins)
 
 
+def ratio_text(ratios: Sequence[RatioBin]) -> str:
+    """The inverse of `parse_ratio`: `0.05-0.7`, or quotas `0.1-0.3=2,0.3-0.5=1`."""
+    one = len(ratios) == 1
+    return ",".join(f"{b.low:g}-{b.high:g}" + ("" if one else f"={b.share:g}") for b in ratios)
+
+
 def parse_splits(text: str) -> dict[str, float]:
     """`train=0.8,val=0.1,test=0.1` -> shares that add up to 1.
 
@@ -223,6 +229,11 @@ def parse_splits(text: str) -> dict[str, float]:
     return splits
 
 
+def splits_text(splits: Mapping[str, float]) -> str:
+    """The inverse of `parse_splits`: `train=0.8,val=0.1,test=0.1`."""
+    return ",".join(f"{name}={share:g}" for name, share in splits.items())
+
+
 def parse_count_range(text: str) -> tuple[int, int]:
     """`2` or `1-3`.
 
@@ -233,3 +244,12 @@ def parse_count_range(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"{text!r}: expected a number or LOW-HIGH such as 1-3")
     return int(match[1]), int(match[2] or match[1])
+
+
+def count_range_text(counts: tuple[int, int]) -> str:
+    """The inverse of `parse_count_range`: `1-3`."""
+    return f"{counts[0]}-{counts[1]}"
+
+
+# What `synth`, `train` and the Python functions ask for unless told otherwise; only the sources have no default.
+DEFAULTS = SynthSpec(humans=(), occluders=())

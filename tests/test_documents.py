@@ -17,7 +17,8 @@ from deocc_bench.core.images import read_rgb
 from deocc_bench.core.results import RunResult
 from deocc_bench.core.types import Batch, PlacedOccluder, Sample
 from deocc_bench.methods.calling import predict
-from deocc_bench.methods.loading import NEEDS, load_method
+from deocc_bench.methods.contract import NEEDS
+from deocc_bench.methods.loading import load_method
 from deocc_bench.methods.names import METHODS
 from deocc_bench.metrics import breakdown, conventions, spec
 from deocc_bench.synth.humans import HUMANS, open_humans

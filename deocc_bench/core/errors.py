@@ -42,3 +42,9 @@ def one_line(text: object, limit: int = 500) -> str:
     """`text` on one line of at most `limit` characters, control characters escaped: safe to print on a terminal."""
     flat = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in str(text))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def describe_error(error: BaseException) -> str:
+    """`ValueError: text` on one line."""
+    text = str(error)
+    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__, 300)

@@ -24,6 +24,16 @@ _COLOURS = np.array(
 )
 
 
+def mask_layer(predicted: np.ndarray, amodal: np.ndarray, modal: np.ndarray) -> np.ndarray:
+    """The classes of a predicted amodal mask against the true masks (bool H x W each), uint8 H x W."""
+    layer = np.zeros(amodal.shape, np.uint8)
+    layer[predicted & modal] = SEEN
+    layer[predicted & amodal & ~modal] = FOUND
+    layer[amodal & ~predicted] = MISSED
+    layer[predicted & ~amodal] = EXTRA
+    return layer
+
+
 def encode_layer(layer: np.ndarray) -> bytes:
     """PNG bytes of a mask layer: a palette with transparency, classes told apart by pattern and colour."""
     picture = Image.fromarray(_patterned(layer), "P")

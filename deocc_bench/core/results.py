@@ -6,7 +6,7 @@ schema_version      1
 method              name; spec (as typed); source; version; parameters (count or null); weights (text, stage -> text, or
                     null; "none: ..." says untrained); options; code_digest; needs;
                     truth_given (truths it was shown beyond the task); draws (of a random method, or null);
-                    row ("single", "mean", "best-of-k", "vote")
+                    row (one of `ROWS`)
 dataset             name, fingerprint, split, n, samples_digest (ids and content of the scored samples)
 task                "mask", "content" or "joint"
 protocol            initial_mask, convention, resamples (of the bootstrap), fit_dataset, fit_split
@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json, sha256_file
 
 SCHEMA_VERSION = 1
@@ -39,6 +39,9 @@ RESULT_FILE = "result.json"
 SAMPLES_FILE = "samples.csv"
 PREDICTIONS_FOLDER = "predictions"
 TASKS = ("mask", "content", "joint")
+# What a record is of: one answer a sample; or of a random method, which answers several times, the mean over its draws,
+# the draws that the truth chose, the pixels that most draws set.
+SINGLE, MEAN, BEST_OF_K, VOTE = ROWS = ("single", "mean", "best-of-k", "vote")
 
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
     "schema_version": int,
@@ -101,6 +104,32 @@ class RunResult:
         d = self.dataset
         return str(d["fingerprint"]), str(d["split"]), str(d["samples_digest"]), self.task
 
+    @property
+    def row(self) -> str:
+        """Which of `ROWS` it is."""
+        return str(self.method.get("row") or SINGLE)
+
+    @property
+    def label(self) -> str:
+        """Its name in tables: the method, and which row of a random one."""
+        name = str(self.method["name"])
+        return name if self.row == SINGLE else f"{name} ({self.row} of {self.method.get('draws')})"
+
+    @property
+    def of_draws(self) -> bool:
+        """Whether the per-sample table holds every draw of a random method, ids `SAMPLE#DRAW`."""
+        return self.row == MEAN
+
+    @property
+    def draws(self) -> int:
+        """Rows that each sample has in the per-sample table."""
+        return int(self.method.get("draws") or 1) if self.of_draws else 1
+
+    @property
+    def one_answer(self) -> bool:
+        """Whether its predictions are one folder with one answer a sample."""
+        return self.row in (SINGLE, VOTE)
+
     def value(self, metric: str) -> float | None:
         """The value of a metric; None where it is not defined or not reported."""
         return self.metrics.get(metric, {}).get("value")
@@ -111,6 +140,24 @@ class RunResult:
         content["schema_version"] = SCHEMA_VERSION
         content["digest"] = record_digest(content)
         return content
+
+    def _repr_html_(self) -> str:
+        from deocc_bench.core.notebook import run_html
+
+        return run_html(self)
+
+
+def run_folder(run: str | Path | RunResult) -> Path:
+    """The folder of a run, given its record or its path.
+
+    Raises:
+        UsageError: a record that was not written.
+    """
+    if not isinstance(run, RunResult):
+        return Path(run)
+    if run.path is None:
+        raise UsageError(f"the run of {run.method['name']!r} was not written to a folder; evaluate it with out=FOLDER")
+    return run.path.parent
 
 
 def record_digest(content: Mapping[str, Any]) -> str:

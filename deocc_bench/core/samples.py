@@ -16,7 +16,9 @@ from deocc_bench.core.files import atomic_write
 TEXT_COLUMNS = ("id", "group", "occluder_categories")
 REQUIRED_COLUMNS = ("id", "group")
 # Separates the categories of one sample; a category name that holds it would be cut in two.
-CATEGORY_SEPARATOR = "|"
+_CATEGORY_SEPARATOR = "|"
+# Separates sample and draw in the ids of a random method's table.
+_DRAW_MARK = "#"
 
 
 def identity_row(sample_id: str, group: str, occluder_categories: Iterable[str] = ()) -> dict[str, Any]:
@@ -27,13 +29,33 @@ def identity_row(sample_id: str, group: str, occluder_categories: Iterable[str] 
         group: group id of the source human; the bootstrap resamples these.
         occluder_categories: category of each placed occluder, repeats included.
     """
-    categories = [c.replace(CATEGORY_SEPARATOR, "/") for c in occluder_categories]
+    categories = [c.replace(_CATEGORY_SEPARATOR, "/") for c in occluder_categories]
     return {
         "id": sample_id,
         "group": group,
-        "occluder_categories": CATEGORY_SEPARATOR.join(sorted(set(categories))),
+        "occluder_categories": _CATEGORY_SEPARATOR.join(sorted(set(categories))),
         "occluders": len(categories),
     }
+
+
+def categories_of(cell: str) -> list[str]:
+    """The categories in a cell of `occluder_categories`."""
+    return [name for name in cell.split(_CATEGORY_SEPARATOR) if name]
+
+
+def mark_draw(table: pd.DataFrame, draw: int) -> pd.DataFrame:
+    """The table with the ids `SAMPLE#DRAW`, so that the draws of a random method can stand in one table."""
+    return table.assign(id=[f"{i}{_DRAW_MARK}{draw:02d}" for i in table["id"]])
+
+
+def sample_of(row_id: str) -> str:
+    """The sample of an id that `mark_draw` made."""
+    return row_id.rpartition(_DRAW_MARK)[0]
+
+
+def join_tables(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One table of the rows of several, columns that one of them lacks undefined there."""
+    return to_table(pd.concat(list(tables)).astype(object).to_dict("records"))
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

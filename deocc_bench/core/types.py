@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from deocc_bench.core.errors import InvariantError
+
+ParsingSource: TypeAlias = Literal["truth", "method"]
+"""Where a batch's parsing comes from: the dataset's truth, or a method's `complete`."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class Batch:
         images: uint8 N x H x W x 3, RGB, occluded.
         initial, modal, amodal: bool N x H x W.
         parsing, modal_parsing: uint8 N x H x W, LIP ids, of the whole person and of the visible part.
+        parsing_source: "truth" or "method", where the parsing comes from; None where there is none, or nobody knows.
     """
 
     ids: tuple[str, ...]
@@ -168,9 +172,14 @@ class Batch:
     amodal: np.ndarray | None = None
     parsing: np.ndarray | None = None
     modal_parsing: np.ndarray | None = None
+    parsing_source: ParsingSource | None = None
 
     def __post_init__(self) -> None:
         name = f"batch of {len(self.ids)}"
+        if self.parsing_source not in (None, *get_args(ParsingSource)):
+            raise InvariantError(
+                f"{name}: parsing_source must be 'truth', 'method' or None, got {self.parsing_source!r}"
+            )
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[::3] != (len(self.ids), 3):
             raise InvariantError(f"{name}: images must be uint8 N x H x W x 3, got {_describe(self.images)}")
         for field_name in ("initial", "modal", "amodal", "parsing", "modal_parsing"):
@@ -187,11 +196,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class MaskOutput:
-    """What `complete` returns: amodal bool N x H x W; modal mask and parsing (uint8, LIP) if the method has them."""
+    """What `complete` returns. All but the amodal masks is optional.
+
+    Args:
+        amodal, modal: bool N x H x W, the whole person and the refined visible part.
+        parsing, modal_parsing: uint8 N x H x W, LIP ids, of the whole person and of the visible part.
+    """
 
     amodal: np.ndarray
     modal: np.ndarray | None = None
     parsing: np.ndarray | None = None
+    modal_parsing: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

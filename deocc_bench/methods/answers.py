@@ -1,7 +1,5 @@
 """What a method may return, checked: shapes, types, ranges, one answer a sample. An error names the sample.
 
-A method is any class with `complete(batch)`, `recover(batch)` or both (see `deocc_bench.core.types.Batch`):
-
 * `complete` returns `MaskOutput` or the amodal masks alone, bool N x H x W.
 * `recover` returns `ContentOutput` or the images alone, uint8 N x H x W x 3.
 
@@ -39,14 +37,10 @@ def check_masks(value: Any, batch: Batch) -> MaskOutput:
     _check("amodal mask", output.amodal, np.bool_, shape, batch)
     if output.modal is not None:
         _check("modal mask", output.modal, np.bool_, shape, batch)
-    if output.parsing is not None:
-        _check("parsing", output.parsing, np.uint8, shape, batch)
-        highest = output.parsing.reshape(len(batch), -1).max(axis=1)
-        for sample_id, label in zip(batch.ids, highest.tolist(), strict=True):
-            if label >= LIP.size:
-                raise OutputError(
-                    f"sample {sample_id!r}: the parsing holds id {label}; LIP ids are 0 to {LIP.size - 1}"
-                )
+    for what, labels in (("parsing", output.parsing), ("modal parsing", output.modal_parsing)):
+        if labels is not None:
+            _check(what, labels, np.uint8, shape, batch)
+            _check_labels(what, labels, batch)
     return output
 
 
@@ -79,6 +73,13 @@ def _check(what: str, array: Any, dtype: type, shape: tuple[int, ...], batch: Ba
     if array.dtype != dtype:
         cure = _CURES.get(str(np.dtype(dtype)), "")
         raise OutputError(f"{_who(batch)}: the {what} must be {want}, got {array.dtype}; {cure}")
+
+
+def _check_labels(what: str, labels: np.ndarray, batch: Batch) -> None:
+    highest = labels.reshape(len(batch), -1).max(axis=1)
+    for sample_id, label in zip(batch.ids, highest.tolist(), strict=True):
+        if label >= LIP.size:
+            raise OutputError(f"sample {sample_id!r}: the {what} holds id {label}; LIP ids are 0 to {LIP.size - 1}")
 
 
 def _who(batch: Batch) -> str:

@@ -1,8 +1,31 @@
 """What is measured: pure functions from arrays to per-sample rows, and from the table of rows to numbers.
 
-A sample becomes one flat row of sufficient statistics (`mask_row`, `content_row`); rows become a table
-(`table.to_table`); every number is a function of that table (`aggregate`), or of two feature matrices
-(`distribution`). So batching, sharding, resuming and re-scoring cannot change a number.
+A metric is one `MetricSpec`. A sample (`SampleArrays`) becomes one flat row of sufficient statistics
+(`rows.sample_row`); rows become a table (`core.samples`); every number is a function of that table (`aggregate`), or of
+two feature matrices (`distribution`). So batching, sharding, resuming and re-scoring cannot change a number.
+
+The metrics are here as `torchmetrics.Metric` classes too: `from deocc_bench.metrics import AmodalIoU, HumanL1`. They
+are found by name when asked for, since they need torch.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_DATA = {"MetricSpec": "definition", "SampleArrays": "arrays"}
+_TORCH = "torch_metrics"
+
+
+def __getattr__(name: str) -> Any:
+    # Modules are lower-case: Python asks here for them before it looks for a file.
+    if name[:1].isupper() or name == "metric_class":
+        return getattr(import_module(f"{__name__}.{_DATA.get(name, _TORCH)}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from deocc_bench.metrics.spec import all_metrics
+
+    classes = (spec.torch_class for spec in all_metrics().values() if spec.torch_class)
+    return sorted({*globals(), *_DATA, *classes, "PartRecall", "metric_class"})

@@ -56,7 +56,7 @@ def summarise(
 ) -> dict[str, MetricValue]:
     """As `aggregate`, for any specs with terms: one bootstrap for all of them."""
     table = table.sort_values("id", kind="stable", ignore_index=True)
-    terms = {name: _two_d(spec.terms(table)) for name, spec in specs.items() if spec.terms is not None}
+    terms = {name: sample_terms(spec, table) for name, spec in specs.items() if spec.terms is not None}
     if not terms:
         return {}
     intervals = _intervals(terms, table["group"].to_numpy(dtype=str), seed, resamples)
@@ -81,6 +81,13 @@ def unavailable(metric_id: str, n: int, reason: str) -> MetricValue:
 def given(metric_id: str, value: float, n: int) -> MetricValue:
     """A value that is no function of the table (a distance of distributions); it has no interval."""
     return _value(get_spec(metric_id), value, None, n, n)
+
+
+def sample_terms(spec: MetricSpec, table: pd.DataFrame) -> Terms:
+    """Numerators and denominators of a metric that follows from the table, float64 (N, K) each, in its row order."""
+    assert spec.terms is not None
+    num, den = (np.asarray(side, dtype=np.float64) for side in spec.terms(table))
+    return (num[:, None], den[:, None]) if num.ndim == 1 else (num, den)
 
 
 def compare(
@@ -109,7 +116,7 @@ def compare(
     rows: dict[str, dict[str, Any]] = {}
     for name in ids:
         spec = _table_spec(name)
-        one, two = _terms(spec, first), _terms(spec, second)
+        one, two = sample_terms(spec, first), sample_terms(spec, second)
         a, b = _point(*one), _point(*two)
         if a is None and b is None:
             continue
@@ -146,9 +153,11 @@ def rank(
     for a, b in combinations(tables, 2):
         one, two = _paired_tables(tables[a], tables[b])
         groups = one["group"].to_numpy(dtype=str)
-        p_values[a, b] = stats.paired(*_terms(spec, one), *_terms(spec, two), groups, 1, permutations, seed).p
+        p_values[a, b] = stats.paired(
+            *sample_terms(spec, one), *sample_terms(spec, two), groups, 1, permutations, seed
+        ).p
     adjusted = dict(zip(p_values, stats.holm(list(p_values.values())), strict=True))
-    values = {name: _point(*_terms(spec, t.sort_values("id"))) for name, t in tables.items()}
+    values = {name: _point(*sample_terms(spec, t.sort_values("id"))) for name, t in tables.items()}
     return stats.rank_with_ties(values, adjusted, spec.higher_is_better, alpha)
 
 
@@ -194,16 +203,6 @@ def _table_spec(metric_id: str) -> MetricSpec:
     if spec.terms is None:
         raise DeoccError(f"{metric_id} is a distance of distributions and has no value per sample; leave it out here")
     return spec
-
-
-def _terms(spec: MetricSpec, table: pd.DataFrame) -> Terms:
-    assert spec.terms is not None
-    return _two_d(spec.terms(table))
-
-
-def _two_d(terms: Terms) -> Terms:
-    num, den = terms
-    return (num[:, None], den[:, None]) if num.ndim == 1 else (num, den)
 
 
 def _paired_tables(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

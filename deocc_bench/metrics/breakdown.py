@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from deocc_bench.core.samples import CATEGORY_SEPARATOR, column
+from deocc_bench.core.samples import categories_of, column
 from deocc_bench.core.statistics import RESAMPLES
 from deocc_bench.metrics.aggregate import MetricValue, aggregate
 from deocc_bench.metrics.parts import PARTS
@@ -34,7 +34,7 @@ def members(table: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     place = ratio_bin(table)
     bins["occlusion_ratio"] = {name: place == k for k, name in enumerate(RATIO_BINS)}
     if "occluder_categories" in table.columns:
-        lists = [set(text.split(CATEGORY_SEPARATOR)) - {""} for text in table["occluder_categories"]]
+        lists = [set(categories_of(text)) for text in table["occluder_categories"]]
         for category in sorted(set().union(*lists)):
             bins["occluder_category"][category] = np.array([category in found for found in lists], dtype=bool)
     bins["body_part"] = {name: column(table, f"part_invisible[{name}]") > 0 for name in PARTS}

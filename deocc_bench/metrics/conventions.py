@@ -7,17 +7,20 @@ SAVOS's, which decides what its empty case is worth.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.registry import unknown
 from deocc_bench.core.samples import column
 from deocc_bench.core.statistics import RESAMPLES
 from deocc_bench.metrics.aggregate import MetricValue, per_sample, summarise
-from deocc_bench.metrics.spec import MASK_TASKS, METRICS, MetricSpec
+from deocc_bench.metrics.definition import MetricSpec
+from deocc_bench.metrics.masks import joined_overlap
+from deocc_bench.metrics.spec import METRICS
 from deocc_bench.metrics.terms import Terms, TermsOf, divide, mean_of, overlap, pooled
 
 SAVOS_SMOOTH = 1e-6
@@ -92,11 +95,9 @@ def get_convention(name: str) -> Convention:
     Raises:
         UsageError: there is none; names the nearest.
     """
-    if name in CONVENTIONS:
-        return CONVENTIONS[name]
-    near = difflib.get_close_matches(name, CONVENTIONS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(CONVENTIONS)}"
-    raise UsageError(f"unknown convention '{name}'; {hint}")
+    if name not in CONVENTIONS:
+        raise UsageError(unknown("convention", name, CONVENTIONS))
+    return CONVENTIONS[name]
 
 
 def _hidden(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -141,10 +142,9 @@ def _ahp_bin(number: int) -> TermsOf:
     return terms
 
 
-def _spec(convention: str, name: str, meaning: str, source: str, terms: TermsOf) -> MetricSpec:
-    return MetricSpec(
-        f"{name}[{convention}]", "ratio", 0.0, 1.0, True, meaning, source, MASK_TASKS, f"{name}[{convention}]/1", terms
-    )
+def _spec(convention: str, name: str, meaning: str, source: str, terms: TermsOf, **row: Any) -> MetricSpec:
+    # Without a row of its own a convention reads columns that the metrics of this benchmark write.
+    return MetricSpec(id=f"{name}[{convention}]", region="mask", meaning=meaning, source=source, terms=terms, **row)
 
 
 def _build() -> list[Convention]:
@@ -195,6 +195,8 @@ def _build() -> list[Convention]:
                     "the same, after the union of the prediction with the visible mask it was given",
                     c2f,
                     _c2f("joined_invisible", "joined_inter"),
+                    row=joined_overlap,
+                    inputs=("predicted", "initial", "amodal", "modal"),
                 ),
             ),
         ),

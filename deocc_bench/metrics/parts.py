@@ -5,42 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from deocc_bench.core.labels import LIP
+from deocc_bench.metrics.arrays import SampleArrays
 
 # Body parts of the metrics: the LIP classes without background, in id order.
 PARTS: tuple[str, ...] = tuple(LIP.names[1:])
 CLASSES: tuple[str, ...] = tuple(LIP.names)
 
 
-def part_row(parsing: np.ndarray, invisible: np.ndarray, predicted: np.ndarray | None = None) -> dict[str, int]:
-    """Hidden pixels of each body part, and how many of them the predicted amodal mask covers.
-
-    Args:
-        parsing: uint8 (H, W), LIP ids of the amodal person.
-        invisible: bool (H, W), true amodal & ~true modal.
-        predicted: bool (H, W), predicted amodal mask, or None.
-
-    Returns:
-        `part_invisible[NAME]` and, with `predicted`, `part_covered[NAME]`, for each of `PARTS`.
-    """
-    counts = class_counts(parsing[invisible])
-    row = {f"part_invisible[{name}]": int(counts[i]) for i, name in enumerate(PARTS, start=1)}
-    if predicted is not None:
-        counts = class_counts(parsing[invisible & predicted])
-        row |= {f"part_covered[{name}]": int(counts[i]) for i, name in enumerate(PARTS, start=1)}
-    return row
+def hidden_parts(sample: SampleArrays) -> dict[str, int]:
+    """`part_invisible[NAME]`: hidden pixels of each of `PARTS`, by the true parsing."""
+    counts = class_counts(sample.of("parsing")[sample.hidden])
+    return {f"part_invisible[{name}]": int(counts[i]) for i, name in enumerate(PARTS, start=1)}
 
 
-def parsing_row(parsing: np.ndarray, predicted: np.ndarray) -> dict[str, int]:
-    """Intersection and union of each of the 20 classes over the pixels that are not 255 in the truth.
+def covered_parts(sample: SampleArrays) -> dict[str, int]:
+    """`part_covered[NAME]`: those of `hidden_parts` that the predicted amodal mask covers."""
+    counts = class_counts(sample.of("parsing")[sample.hidden & sample.of("predicted")])
+    return {f"part_covered[{name}]": int(counts[i]) for i, name in enumerate(PARTS, start=1)}
 
-    Args:
-        parsing, predicted: uint8 (H, W), LIP ids.
+
+def parsing_overlap(sample: SampleArrays) -> dict[str, int]:
+    """`parsing_inter[NAME]`, `parsing_union[NAME]` of each of `CLASSES`, over the pixels that are not 255 in the truth.
 
     Raises:
-        ValueError: shapes differ, or a predicted id beyond the label space.
+        ValueError: a predicted id beyond the label space.
     """
-    if parsing.shape != predicted.shape:
-        raise ValueError(f"Expected `predicted_parsing` to be {parsing.shape}, but got {predicted.shape}")
+    parsing, predicted = sample.of("parsing"), sample.of("predicted_parsing")
     n = len(CLASSES)
     if predicted.size and int(predicted.max()) >= n:
         raise ValueError(f"Expected `predicted_parsing` to hold LIP ids below {n}, but got {int(predicted.max())}")

@@ -9,25 +9,27 @@ person changes a person's own result.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from deocc_bench.baselines.fills import extend
 from deocc_bench.core import masks
-from deocc_bench.core.errors import DeoccError, UsageError
+from deocc_bench.core.errors import DeoccError, UsageError, describe_error
 from deocc_bench.core.types import Batch, MaskOutput
 from deocc_bench.core.window import Window, cut, window
-from deocc_bench.methods.answers import check_content, check_masks
-from deocc_bench.methods.calling import draw_seed, hand_over
-from deocc_bench.methods.loading import Method, describe_error
+from deocc_bench.methods.calling import complete, draw_seed, hand_over, recover
+from deocc_bench.methods.method import Method
+
+T = TypeVar("T")
 
 # The visible box is smaller than the whole person's. On 48 drawn people with 5 to 70 % hidden, a window this much wider
 # than that of the visible box is 0.85 (p10) to 1.25 (p90) times that of the whole person: what training jitter spans.
 FIRST_LOOK = 1.25
+SIZE = 256
 LOOKS = 3
 # A window that moved and grew by less than this share of its side would show the method the same again.
 _SETTLED = 0.1
@@ -80,7 +82,7 @@ def recover_person(
     photo: np.ndarray,
     mask: np.ndarray,
     *,
-    size: int = 256,
+    size: int = SIZE,
     exact: bool = False,
     whole: np.ndarray | None = None,
     hiding: np.ndarray | None = None,
@@ -131,7 +133,7 @@ def recover_person(
     if method.can("recover"):
         # What is not to be painted is not to be erased from what the method sees, either.
         hole = _shrink_mask(amodal & ~modal, where, size) & ~found.modal[0]
-        given = MaskOutput(found.modal | hole[None], found.modal, found.parsing)
+        given = replace(found, amodal=found.modal | hole[None])
         image = _recover(method, photo, amodal & ~modal, batch, given, where, seed)
     return Recovery(where, modal, amodal, image, _notes(mask, modal, found.amodal[0], where, whole is None))
 
@@ -187,13 +189,13 @@ def _batch(photo: np.ndarray, mask: np.ndarray, where: Window, size: int) -> Bat
 def _masks(method: Method, batch: Batch, exact: bool, seed: int) -> tuple[MaskOutput, bool]:
     """The method's masks with the visible part to go by, modal in amodal; and whether that part is the method's own."""
     assert batch.initial is not None
-    output = check_masks(_call(method, "complete", batch, seed), batch)
+    output = _named(method, "complete", lambda: complete(method, batch, draw_seed(seed, 0)))
     modal = batch.initial if exact or output.modal is None else output.modal
     amodal = output.amodal | modal
     # An outline that is a pixel off is not a hidden part.
     kernel = np.ones((3, 3), np.uint8)
     hidden = [cv2.morphologyEx(h.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0 for h in amodal & ~modal]
-    return MaskOutput(modal | np.stack(hidden), modal, output.parsing), modal is output.modal
+    return replace(output, amodal=modal | np.stack(hidden), modal=modal), modal is output.modal
 
 
 def _recover(
@@ -202,8 +204,8 @@ def _recover(
     out = photo.copy()
     if not hole.any():
         return out
-    given = hand_over(method, batch, found)
-    painted = check_content(_call(method, "recover", given, seed), given).images[0]
+    given = hand_over(batch, found, method.needs("recover"))
+    painted = _named(method, "recover", lambda: recover(method, given, draw_seed(seed, 0))).images[0]
     # Occluder and background next to the hole must not bleed into it when the picture grows.
     person = extend(painted, found.amodal[0])
     how = cv2.INTER_CUBIC if where.side > painted.shape[0] else cv2.INTER_AREA
@@ -212,10 +214,10 @@ def _recover(
     return out
 
 
-def _call(method: Method, function: str, batch: Batch, seed: int) -> Any:
-    options = {} if method.samples is None else {"seed": draw_seed(seed, 0)}
+def _named(method: Method, function: str, run: Callable[[], T]) -> T:
+    """The answer of a call; what goes wrong in it is told in one line with the method's name."""
     try:
-        return getattr(method.instance, function)(batch, **options)
+        return run()
     except DeoccError:
         raise
     except Exception as error:

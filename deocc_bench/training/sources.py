@@ -31,8 +31,7 @@ class OnlineSource:
         """The sample of human `index` in an epoch."""
         from deocc_bench.models.training.data import Example
 
-        self.samples.set_epoch(epoch)
-        sample = self.samples[index]
+        sample = self.samples.make(epoch, index)
         if index not in self._unknown:
             self._unknown[index] = self._find_unknown(index)
         return Example.of(sample, self._unknown[index])

@@ -49,8 +49,9 @@ def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
     from deocc_bench.core.samples import identity_row, to_table
     from deocc_bench.core.types import Batch, MaskOutput
     from deocc_bench.metrics.aggregate import aggregate
-    from deocc_bench.metrics.content import content_row
-    from deocc_bench.metrics.masks import mask_row, truth_row
+    from deocc_bench.metrics.arrays import SampleArrays
+    from deocc_bench.metrics.rows import sample_row
+    from deocc_bench.metrics.spec import get_spec
 
     assert request.val is not None
     reader = DatasetReader(request.val)
@@ -65,22 +66,28 @@ def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
         # The single-stage methods: a given file brings its own configuration.
         method = (MaskBaseline if request.stage == "mask" else ContentBaseline)(request.preset, weights)
     rows = []
+    specs = [get_spec(name) for name in METRICS[request.stage]]
     for record in list(reader.records(request.val_split))[: request.val_limit]:
         s = record.load()
         parsing = None if s.parsing is None else s.parsing[None]
-        row = identity_row(s.id, s.group_id)
         if request.stage == "mask":
             given = s.modal if s.initial is None else s.initial
             answer: MaskOutput = method.complete(Batch((s.id,), s.image[None], initial=given[None]))
             modal = None if answer.modal is None else answer.modal[0]
-            row |= mask_row(s.amodal, s.modal, answer.amodal[0], modal, given, boundary_iou=False)
+            arrays = SampleArrays(amodal=s.amodal, modal=s.modal, predicted=answer.amodal[0], predicted_modal=modal)
         else:
             if s.complete is None:
                 raise InputError(request.val, f"sample {s.id} has no complete image", "validate on synthesised data")
             batch = Batch((s.id,), s.image[None], modal=s.modal[None], amodal=s.amodal[None], parsing=parsing)
-            image = method.recover(batch).images[0]
-            row |= truth_row(s.amodal, s.modal) | content_row(s.image, s.complete, s.amodal, s.modal, image, s.parsing)
-        rows.append(row)
+            arrays = SampleArrays(
+                image=s.image,
+                complete=s.complete,
+                recovered=method.recover(batch).images[0],
+                amodal=s.amodal,
+                modal=s.modal,
+                parsing=s.parsing,
+            )
+        rows.append(identity_row(s.id, s.group_id) | sample_row(arrays, specs))
     names = METRICS[request.stage]
     values = aggregate(to_table(rows), request.stage, resamples=0, metrics=names)
     scores = {name: float(v["value"]) for name, v in values.items() if v["value"] is not None}

@@ -14,10 +14,10 @@ from deocc_bench.benchmark import extractors as ex
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.samples import identity_row, to_table
 from deocc_bench.metrics.aggregate import aggregate, unavailable
-from deocc_bench.metrics.content import content_row
+from deocc_bench.metrics.arrays import SampleArrays
 from deocc_bench.metrics.distribution import frechet_distance, kernel_distance
 from deocc_bench.metrics.feature_inputs import distribution_view, region_view
-from deocc_bench.metrics.masks import truth_row
+from deocc_bench.metrics.rows import metrics_to_score, sample_row
 from deocc_bench.metrics.spec import get_spec
 
 torch = pytest.importorskip("torch")
@@ -243,13 +243,9 @@ def test_lpips_columns_are_aggregated_under_the_networks_name(tmp_path: Path) ->
         modal = amodal.copy()
         modal[10 : 10 + 5 * k] = False  # the first is not occluded
         image = np.where((amodal & ~modal)[..., None], np.uint8(0), complete)
-        arrays = (image, complete, amodal, modal, recovered)
-        rows.append(
-            identity_row(f"s{k}", f"h{k}")
-            | truth_row(amodal, modal)
-            | content_row(*arrays)
-            | ex.perceptual_row(network, *arrays)
-        )
+        sample = SampleArrays(image=image, complete=complete, amodal=amodal, modal=modal, recovered=recovered)
+        row = identity_row(f"s{k}", f"h{k}") | sample_row(sample, metrics_to_score("content"))
+        rows.append(row | ex.perceptual_row(network, sample))
     values = aggregate(to_table(rows), "content", resamples=20)
     name = f"lpips_invisible[{network.label}]"
     assert (values[name]["n"], values[name]["n_defined"]) == (3, 2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from deocc_bench.benchmark import benchmark_commands, latency, machine, tables, timed_method
+from deocc_bench.benchmark import benchmark_commands, latency, tables, timed_method
 from deocc_bench.benchmark.latency import CpuTimer, Effort
 from deocc_bench.benchmark.timed_method import TimedMethod
 from deocc_bench.core.errors import DeoccError, UsageError
@@ -92,14 +92,14 @@ def test_runs_and_seconds_are_both_reached() -> None:
 def test_warm_up_reaches_runs_and_seconds() -> None:
     clock, log = FakeClock(), list[str]()
     method = Method("m", "m", "", Timed(clock, [0.01], log))
-    subject = TimedMethod(
+    timed = TimedMethod(
         "m", timed_method.top_stages(method), timed_method.inputs(method, timed_method.synthetic_batch(1, 32, 32))
     )
-    latency.measure([subject], CpuTimer(clock), Effort(1, 0.0, 10, 0.0), clock)
-    assert (len(log), len(subject.runs)) == (11, 1)
+    latency.measure([timed], CpuTimer(clock), Effort(1, 0.0, 10, 0.0), clock)
+    assert (len(log), len(timed.runs)) == (11, 1)
     log.clear()
-    subject.runs.clear()
-    latency.measure([subject], CpuTimer(clock), Effort(1, 0.0, 1, 0.3), clock)
+    timed.runs.clear()
+    latency.measure([timed], CpuTimer(clock), Effort(1, 0.0, 1, 0.3), clock)
     assert len(log) == 11
 
 
@@ -172,12 +172,6 @@ def test_flops_parameters_and_memory_of_a_torch_method() -> None:
 def test_a_method_that_fails_is_named(methods_file: Path) -> None:
     with pytest.raises(DeoccError, match="method 'learner' failed: AttributeError"):
         latency.first_run(lambda: load_method(f"{methods_file}:Learner"), "cpu", (32, 32))
-
-
-def test_devices() -> None:
-    assert machine.resolve_device("cpu") == "cpu"
-    with pytest.raises(UsageError, match="unknown device 'gpu'"):
-        machine.resolve_device("gpu")
 
 
 def test_command(methods_file: Path, tmp_path: Path) -> None:

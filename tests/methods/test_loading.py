@@ -1,4 +1,4 @@
-"""Loading methods by name, module or file; the listing; the protocol's needs."""
+"""Loading methods by name, module, file, class or object; options and device; the listing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.provenance import code_digest
 from deocc_bench.core.registry import Registry
-from deocc_bench.methods import loading
-from deocc_bench.methods.loading import function_needs, load_method, parse_options
+from deocc_bench.methods import devices, loading
+from deocc_bench.methods.loading import as_method, load_method, parse_options
 
 
 class Sized:
@@ -37,8 +37,8 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def test_registered_name_preset_options_and_device(registry: Registry) -> None:
-    method = load_method("sized:large", {"width": 9}, "cuda", registry)
-    assert (method.instance.preset, method.instance.width, method.instance.device) == ("large", 9, "cuda")
+    method = load_method("sized:large", {"width": 9}, "cpu", registry)
+    assert (method.instance.preset, method.instance.width, method.instance.device) == ("large", 9, "cpu")
     assert method.name == "Sized:large"
     assert method.options == {"width": 9, "preset": "large"}
     assert method.tasks == ("mask",)
@@ -64,6 +64,12 @@ def test_file_and_module(methods_file: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("FILE:Broken", {}, DeoccError, "can't be made: ValueError: no weights"),
         ("FILE:Grow", {"bye": 1}, UsageError, "unknown option 'bye'; did you mean 'by'"),
         ("FILE:Grow:large", {}, UsageError, "takes no preset; leave out ':large'"),
+        (
+            "FILE:Bad",
+            {"how": "nan", "2.by": 3},
+            UsageError,
+            "option '2.by' is for a part, but",
+        ),
         ("FILE:Learner", {"x": 1}, UsageError, "unknown option 'x'; it takes none"),
         ("FILE:Bad", {}, UsageError, "needs --option how="),
         ("no/such.py:Grow", {}, InputError, "no such file"),
@@ -78,40 +84,11 @@ def test_mistakes_are_told(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("draws", [0, -2, "three", 2.5, True])
-def test_a_wrong_number_of_draws_is_told_before_the_run(tmp_path: Path, draws: object) -> None:
-    path = tmp_path / "random_method.py"
-    path.write_text(f"class A:\n    samples = {draws!r}\n    def complete(self, batch, seed): ...\n")
-    with pytest.raises(DeoccError, match=f"method 'A': samples is {draws!r}; give the number of draws, 1 or more"):
-        load_method(f"{path}:A")
-
-
 def test_a_file_that_does_not_import_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("import no_such_thing\n")
     with pytest.raises(InputError, match=r"broken\.py: can't be imported: ModuleNotFoundError"):
         load_method(f"{path}:A")
-
-
-def test_needs_of_each_function() -> None:
-    class Both:
-        needs = ("initial", "modal", "parsing", "fit")
-
-        def complete(self, batch: Any) -> Any: ...
-
-        def recover(self, batch: Any) -> Any: ...
-
-    class Apart(Both):
-        complete_needs = ("modal",)
-
-    class Odd(Both):
-        needs = ("modall",)
-
-    assert function_needs(Both, "complete") == ("initial", "fit")
-    assert function_needs(Both, "recover") == ("initial", "modal", "parsing", "fit")
-    assert function_needs(Apart, "complete") == ("modal", "fit")
-    with pytest.raises(DeoccError, match="did you mean 'modal'"):
-        function_needs(Odd, "recover")
 
 
 def test_listing(registry: Registry) -> None:
@@ -121,30 +98,78 @@ def test_listing(registry: Registry) -> None:
 
 
 def test_options_are_read_as_json_or_text() -> None:
-    found = parse_options(["a=3", "b=0.5", "c=true", "d=text", "e=", "f=[1, 2]", "g=x=y"])
-    assert found == {"a": 3, "b": 0.5, "c": True, "d": "text", "e": "", "f": [1, 2], "g": "x=y"}
-    for bad in ("a", "=3", "a b=3"):
+    found = parse_options(["a=3", "b=0.5", "c=true", "d=text", "e=", "f=[1, 2]", "g=x=y", "1.h=false", "2.é=1"])
+    assert found == {
+        "a": 3,
+        "b": 0.5,
+        "c": True,
+        "d": "text",
+        "e": "",
+        "f": [1, 2],
+        "g": "x=y",
+        "1.h": False,
+        "2.é": 1,
+    }
+    for bad in ("a", "=3", "a b=3", "1=3", "1.=3", ".a=3", "a.b=3"):
         with pytest.raises(UsageError, match="NAME=VALUE"):
             parse_options([bad])
 
 
-def test_parameters_are_counted() -> None:
-    torch = pytest.importorskip("torch")
+class Repeat:
+    """A method that needs nothing of the harness."""
 
-    class Net:
-        def __init__(self) -> None:
-            self.net = torch.nn.Linear(3, 2)
-            self.same = self.net
+    version = "3"
 
-    class Deep:
-        def __init__(self) -> None:
-            inner = Net()
-            self.parts = {"a": inner, "b": [inner, Net()]}
+    def __init__(self, device: str = "cpu", steps: int = 1) -> None:
+        self.device, self.steps = device, steps
 
-    class Own:
-        parameter_count = 12
+    def complete(self, batch: Any) -> Any:
+        return batch.initial
 
-    assert loading.parameter_count(Net()) == 8
-    assert loading.parameter_count(Deep()) == 16
-    assert loading.parameter_count(Own()) == 12
-    assert loading.parameter_count(Sized()) is None
+
+def test_a_class_and_an_object_are_methods_too() -> None:
+    made = as_method(Repeat, {"steps": 4}, "cpu")
+    assert (made.name, made.instance.steps, made.options) == ("Repeat", 4, {"steps": 4})
+    assert made.source == made.spec == f"{__name__}:Repeat"
+    given = Repeat(steps=2)
+    held = as_method(given)
+    assert held.instance is given
+    assert held.source == f"{__name__}:Repeat (object)"
+    assert held.describe()["version"] == "3"
+    assert as_method(held) is held
+    assert as_method("initial").tasks == ("mask",)
+
+
+def test_what_is_no_method_is_refused() -> None:
+    with pytest.raises(DeoccError, match=r"method 'int' has neither complete\(batch\)"):
+        as_method(3)
+    with pytest.raises(UsageError, match="options steps are given with an object"):
+        as_method(Repeat(), {"steps": 2})
+    with pytest.raises(UsageError, match="unknown option 'step'; did you mean 'steps'"):
+        as_method(Repeat, {"step": 2})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "cure"),
+    [
+        ("weights=None", "write -O weights=ckpt.pt"),
+        ("path, checkpoint=None", "write -O checkpoint=ckpt.pt"),
+        ("steps=1", "leave out ':ckpt.pt'"),
+    ],
+)
+def test_a_file_after_the_class_is_an_option(tmp_path: Path, parameters: str, cure: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"class Mine:\n    def __init__(self, {parameters}): ...\n    def complete(self, batch): ...\n")
+    with pytest.raises(UsageError) as caught:
+        load_method(f"{path}:Mine:ckpt.pt")
+    assert str(caught.value) == f"method '{path}:Mine:ckpt.pt' takes no preset; {cure}"
+
+
+def test_constructors_are_given_a_device_that_is_there(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpus, asked, given in ((0, "auto", "cpu"), (2, "auto", "cuda"), (2, "cuda:1", "cuda:1"), (2, "cpu", "cpu")):
+        monkeypatch.setattr(devices, "count_gpus", lambda n=gpus: n)
+        assert load_method("sized", {}, asked, registry).instance.device == given
+        assert as_method(Sized, {"device": asked}).instance.device == given
+    monkeypatch.setattr(devices, "count_gpus", lambda: 0)
+    with pytest.raises(UsageError, match="device 'cuda': torch sees no GPU"):
+        load_method("sized", {}, "cuda", registry)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from metric_rows import mask_row
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.samples import identity_row, to_table
 from deocc_bench.metrics.aggregate import aggregate
 from deocc_bench.metrics.conventions import CONVENTIONS, score, table_of_conventions
-from deocc_bench.metrics.masks import mask_row
 
 
 def line(text: str) -> np.ndarray:

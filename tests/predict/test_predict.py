@@ -393,7 +393,7 @@ def test_masks_as_painting_programs_save_them(files: Path) -> None:
 def test_a_phone_photo_is_turned_as_viewers_turn_it(files: Path, orientation: int) -> None:
     from PIL import ImageOps
 
-    from deocc_bench.predict.predict_command import read_photo
+    from deocc_bench.predict.photos import read_photo
 
     photo, _ = scene()
     exif = Image.Exif()

@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.types import Sample
@@ -92,13 +94,46 @@ def test_a_request_that_cannot_be_met_ends() -> None:
         OnlineSamples(spec, "train")[0]
 
 
-def test_torch_loader_takes_it_and_gives_the_same(samples: OnlineSamples) -> None:
-    torch_data = pytest.importorskip("torch.utils.data")
+def test_torch_loader_takes_the_samples_themselves(samples: OnlineSamples) -> None:
     samples.set_epoch(0)
-    loader = torch_data.DataLoader(samples, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    loader = DataLoader(samples, batch_size=None, num_workers=2, multiprocessing_context="spawn")
     loaded = list(loader)
     assert [s.id for s in loaded] == [samples[i].id for i in range(len(samples))]
     assert all(same(s, samples[i]) for i, s in enumerate(loaded))
+
+
+def test_the_default_loader_collates_tensors_of_samples(samples: OnlineSamples) -> None:
+    samples.set_epoch(0)
+    first = next(iter(DataLoader(samples.as_torch(), batch_size=4)))
+    assert first["image"].shape == first["complete"].shape == (4, 3, 96, 96)
+    assert first["amodal"].shape == first["parsing"].shape == (4, 1, 96, 96)
+    assert first["id"] == [samples[i].id for i in range(4)]
+    assert np.array_equal(first["invisible"][2, 0].numpy(), samples[2].invisible)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_that_persist_follow_the_epoch(context: str) -> None:
+    """Each epoch's samples are those that a fresh process makes of that epoch, and no epoch repeats the one before."""
+    data = OnlineSamples(SPEC, "train").as_torch()
+    loader = DataLoader(data, batch_size=4, num_workers=2, persistent_workers=True, multiprocessing_context=context)
+    alone = OnlineSamples(SPEC, "train").as_torch()
+    for epoch in (0, 1, 5):
+        data.set_epoch(epoch)
+        alone.set_epoch(epoch)
+        batches, expected = list(loader), list(DataLoader(alone, batch_size=4))
+        assert [b["id"] for b in batches] == [b["id"] for b in expected]
+        assert all(f"-epoch-{epoch}-" in i for b in batches for i in b["id"])
+        for mine, theirs in zip(batches, expected, strict=True):
+            assert torch.equal(mine["image"], theirs["image"])
+            assert torch.equal(mine["initial"], theirs["initial"])
+
+
+def test_a_pickled_copy_counts_its_own_epochs(samples: OnlineSamples) -> None:
+    samples.set_epoch(3)
+    copy = pickle.loads(pickle.dumps(samples))
+    assert copy.epoch == 3
+    copy.set_epoch(4)
+    assert samples.epoch == 3
 
 
 def test_importing_it_does_not_import_torch() -> None:

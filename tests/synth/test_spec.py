@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from deocc_bench.core.errors import UsageError
-from deocc_bench.synth.spec import RatioBin, SynthSpec, parse_count_range, parse_ratio, parse_splits, public_source
+from deocc_bench.synth.spec import (
+    DEFAULTS,
+    RatioBin,
+    SynthSpec,
+    count_range_text,
+    parse_count_range,
+    parse_ratio,
+    parse_splits,
+    public_source,
+    ratio_text,
+    splits_text,
+)
 
 
 def spec(**changes: object) -> SynthSpec:
@@ -36,6 +47,19 @@ def test_counts() -> None:
     assert parse_count_range("1-3") == (1, 3)
     with pytest.raises(UsageError):
         parse_count_range("1-")
+
+
+@pytest.mark.parametrize("ratios", [DEFAULTS.ratios, (RatioBin(0.3, 0.3),), parse_ratio("0.1-0.3=2,0.3-0.5=1")])
+def test_texts_of_a_spec_are_read_back(ratios: tuple[RatioBin, ...]) -> None:
+    assert parse_ratio(ratio_text(ratios)) == ratios
+    assert parse_splits(splits_text(DEFAULTS.splits)) == DEFAULTS.splits
+    assert parse_count_range(count_range_text((2, 5))) == (2, 5)
+
+
+def test_texts_of_the_defaults() -> None:
+    assert ratio_text(DEFAULTS.ratios) == "0.05-0.7"
+    assert count_range_text(DEFAULTS.per_sample) == "1-3"
+    assert splits_text(DEFAULTS.splits) == "train=0.8,val=0.1,test=0.1"
 
 
 @pytest.mark.parametrize(

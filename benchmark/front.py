@@ -1,0 +1,180 @@
+"""Evaluate, score and compare as functions: what the commands of these names call, and `deocc_bench` for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from deocc_bench.benchmark import compare as comparison
+from deocc_bench.benchmark.jobs import Data, initial_masks, rescore_folder, run_method
+from deocc_bench.benchmark.options import ALL_CONVENTIONS, SEED, RunOptions, ScoreOptions
+from deocc_bench.core.errors import UsageError
+from deocc_bench.core.results import RESULT_FILE, RunResult, run_folder
+
+_RUN = RunOptions()
+
+
+def evaluate(
+    method: Any,
+    data: Data,
+    task: str,
+    out: str | Path | None = None,
+    *,
+    split: str = _RUN.split,
+    limit: int | None = _RUN.limit,
+    workers: int = _RUN.workers,
+    seed: int | None = _RUN.seed,
+    initial_mask: str | None = _RUN.initial_mask,
+    convention: str = _RUN.convention,
+    fid_extractor: str | Path | None = _RUN.fid_extractor,
+    fid: bool = _RUN.fid,
+    lpips: str | Path | None = _RUN.lpips,
+    device: str = _RUN.device,
+    resamples: int = _RUN.resamples,
+    batch_size: int = _RUN.batch_size,
+    resume: bool = _RUN.resume,
+    timeout: float | None = _RUN.timeout,
+    options: Mapping[str, Any] | None = None,
+    fit_split: str | None = _RUN.fit_split,
+    fit_data: str | Path | None = _RUN.fit_data,
+) -> RunResult:
+    """Run a method on a split and score it, as `deocc-bench evaluate` does.
+
+    Args:
+        method: an object with `complete(batch)`, `recover(batch)` or both, its class, or a spec as on the command line
+            ("two-stage:tiny", "file.py:Class", "predictions:DIR").
+        data: a dataset folder, or samples of `load_dataset`, which bring their own split.
+        task: "mask", "content" or "joint".
+        out: folder of the run: `result.json`, `samples.csv`, `predictions/`; None: nothing is kept but the record.
+        split, limit, workers, seed, initial_mask, convention, fid_extractor, fid, lpips, device, resamples: see
+            `deocc_bench.benchmark.options.ScoreOptions`.
+        batch_size, resume, timeout, options, fit_split, fit_data: see `deocc_bench.benchmark.options.RunOptions`.
+
+    Returns:
+        The record; of a random method that of the mean over its draws.
+
+    Raises:
+        UsageError: options that contradict each other or the method.
+        DeoccError: the dataset can't serve the task, or the method fails.
+    """
+    given = RunOptions(
+        split=split,
+        limit=limit,
+        workers=workers,
+        seed=seed,
+        initial_mask=initial_mask,
+        convention=convention,
+        fid_extractor=fid_extractor,
+        fid=fid,
+        lpips=lpips,
+        device=device,
+        resamples=resamples,
+        batch_size=batch_size,
+        resume=resume,
+        timeout=timeout,
+        options=options or {},
+        fit_split=fit_split,
+        fit_data=fit_data,
+    )
+    if len(initial_masks(given)) > 1:
+        raise UsageError("several initial masks make several runs; call evaluate once for each")
+    with _folder(out) as folder:
+        return _kept(run_method(method, data, task, folder, given).results[0], out)
+
+
+def score(
+    predictions: str | Path,
+    data: Data,
+    task: str | None = None,
+    out: str | Path | None = None,
+    *,
+    split: str = _RUN.split,
+    limit: int | None = _RUN.limit,
+    workers: int = _RUN.workers,
+    seed: int | None = _RUN.seed,
+    initial_mask: str | None = _RUN.initial_mask,
+    convention: str = _RUN.convention,
+    fid_extractor: str | Path | None = _RUN.fid_extractor,
+    fid: bool = _RUN.fid,
+    lpips: str | Path | None = _RUN.lpips,
+    device: str = _RUN.device,
+    resamples: int = _RUN.resamples,
+) -> RunResult:
+    """Score a prediction folder, as `deocc-bench score` does.
+
+    Args:
+        predictions: the folder, or that of a run.
+        data: a dataset folder, or samples of `load_dataset`, which bring their own split.
+        task: "mask", "content" or "joint"; None: as `evaluate` noted beside the predictions.
+        out: folder of the new record; None: nothing is written.
+        split, limit, workers, seed, initial_mask, convention, fid_extractor, fid, lpips, device, resamples: see
+            `deocc_bench.benchmark.options.ScoreOptions`.
+
+    Returns:
+        The record; of a random method that of the mean over its draws.
+
+    Raises:
+        UsageError: no such folder, or the task is not known.
+        DeoccError: the predictions can't be scored; says why.
+    """
+    given = ScoreOptions(
+        split=split,
+        limit=limit,
+        workers=workers,
+        seed=seed,
+        initial_mask=initial_mask,
+        convention=convention,
+        fid_extractor=fid_extractor,
+        fid=fid,
+        lpips=lpips,
+        device=device,
+        resamples=resamples,
+    )
+    if convention == ALL_CONVENTIONS:
+        raise UsageError("a record holds one convention; score_conventions gives the table of all")
+    with _folder(out) as folder:
+        return _kept(rescore_folder(predictions, data, task, folder, given)[0], out)
+
+
+def compare(
+    first: str | Path | RunResult,
+    second: str | Path | RunResult,
+    metrics: Iterable[str] | None = None,
+    *,
+    seed: int = SEED,
+) -> dict[str, Any]:
+    """Compare two runs on the same samples, as `deocc-bench compare` does.
+
+    Args:
+        first, second: folders of runs, or records that `evaluate` wrote to a folder.
+        metrics: ids to compare; None: all but those of single body parts and of the input.
+        seed: of the resampling.
+
+    Returns:
+        `first`, `second` (names), `task`, `n`, `notes`, and `metrics`: id -> `first`, `second`, `difference`, `ci95`,
+        `p`, `p_holm`, `better`.
+
+    Raises:
+        UsageError: an unknown metric, or a record that was not written.
+        DeoccError: the runs are not of the same samples and task, or were changed after the run.
+    """
+    return comparison.compare_runs(run_folder(first), run_folder(second), metrics, seed)
+
+
+@contextmanager
+def _folder(out: str | Path | None) -> Iterator[Path]:
+    """The run's folder; a scratch one where nothing is to be kept."""
+    if out is not None:
+        yield Path(out)
+        return
+    with TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
+def _kept(result: RunResult, out: str | Path | None) -> RunResult:
+    """The record with the file that it lies in."""
+    return replace(result, path=None if out is None else Path(out) / RESULT_FILE)

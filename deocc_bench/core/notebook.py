@@ -1,0 +1,117 @@
+"""What a notebook shows: a sample as a picture, a run as a table. Whatever comes from files is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from deocc_bench.core import images
+from deocc_bench.core.errors import UsageError, one_line
+from deocc_bench.core.painting import mask_layer, paint_layer
+from deocc_bench.core.torch_samples import SampleArrays
+
+if TYPE_CHECKING:
+    from deocc_bench.core.results import RunResult
+
+# Longest side of one picture; larger ones are scaled down.
+_SIDE = 320
+_GAP = 8
+_NAME = 80
+
+
+class Picture:
+    """A picture that a notebook displays.
+
+    Args:
+        array: uint8 H x W x 3, RGB.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def save(self, path: str | Path) -> None:
+        """Write it as PNG."""
+        images.write_png(path, self.array)
+
+    def _repr_png_(self) -> bytes:
+        return images.encode_png(self.array)
+
+    def __repr__(self) -> str:
+        return f"<picture, {self.array.shape[0]} x {self.array.shape[1]}>"
+
+
+def show(sample: SampleArrays, predicted: np.ndarray | None = None) -> Picture:
+    """A sample side by side: the occluded image, the masks over it, and the complete image where there is one.
+
+    Light blue is the visible part of the person and dark blue the hidden part.
+
+    Args:
+        sample: of `load_dataset`, or a `deocc_bench.core.types.Sample`.
+        predicted: bool H x W, a predicted amodal mask. What it misses is then striped, what is too much dotted.
+
+    Raises:
+        UsageError: the mask has another size than the sample.
+    """
+    amodal = sample.amodal
+    answer = amodal if predicted is None else np.asarray(predicted, dtype=bool)
+    if answer.shape != amodal.shape:
+        raise UsageError(f"the predicted mask is {answer.shape}, but the sample is {amodal.shape}; predict at its size")
+    cells = [sample.image, paint_layer(sample.image, mask_layer(answer, amodal, sample.modal))]
+    if sample.complete is not None:
+        cells.append(sample.complete)
+    return side_by_side(cells)
+
+
+def side_by_side(cells: Iterable[np.ndarray]) -> Picture:
+    """Pictures (uint8 H x W x 3, one height) in a row with a white gap between them."""
+    row = [_fitted(cell) for cell in cells]
+    gap = np.full((row[0].shape[0], _GAP, 3), 255, np.uint8)
+    parts = [part for cell in row for part in (gap, cell)][1:]
+    return Picture(np.concatenate(parts, axis=1))
+
+
+def run_html(run: RunResult) -> str:
+    """A run as an HTML table: every metric that is defined, those of single parts left out."""
+    d = run.dataset
+    title = f"{_text(run.method['name'])}, task {_text(run.task)}, {_text(d['name'])} {_text(d['split'])}"
+    rows = "".join(
+        _metric_row(name, m) for name, m in run.metrics.items() if m["value"] is not None and "[" not in name
+    )
+    warning = "".join(f"<p><strong>Not to be trusted: {_text(p)}</strong></p>" for p in run.problems)
+    notes = "".join(f"<p>note: {_text(n)}</p>" for n in run.notes)
+    head = "".join(f"<th>{h}</th>" for h in ("metric", "value", "95 % interval", "defined", "better"))
+    return (
+        f"<div>{warning}<table><caption>{title} ({_text(d['n'])} samples)</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}</div>"
+    )
+
+
+def _metric_row(name: str, metric: Mapping[str, Any]) -> str:
+    ends = metric["ci95"]
+    interval = "" if not ends or None in ends else f"{ends[0]:.4f} – {ends[1]:.4f}"
+    unit = "" if metric["unit"] == "ratio" else f" {_text(metric['unit'])}"
+    cells = (
+        f"{metric['value']:.4f}{unit}",
+        interval,
+        f"{_text(metric['n_defined'])}/{_text(metric['n'])}",
+        "higher" if metric["higher_is_better"] else "lower",
+    )
+    return f"<tr><th>{_text(name)}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+
+
+def _text(value: object) -> str:
+    return escape(one_line(str(value), _NAME))
+
+
+def _fitted(picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    if scale == 1.0:
+        return picture
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

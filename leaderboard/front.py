@@ -1,0 +1,108 @@
+"""`leaderboard` as a function: what `deocc-bench leaderboard` makes, as a pandas table for Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.results import RunResult, run_folder
+from deocc_bench.leaderboard.build import MIB, LeaderboardRequest, build_tables, make
+from deocc_bench.leaderboard.definitions import load_definitions, load_rescore
+from deocc_bench.leaderboard.table import Row, Table
+
+RunLike = str | Path | RunResult
+
+
+def leaderboard(
+    runs: RunLike | Iterable[RunLike],
+    out: str | Path | None = None,
+    *,
+    columns: Sequence[str] = (),
+    sort: str | None = None,
+    intervals: bool = False,
+    claimed: Sequence[str | Path] = (),
+    latency: Sequence[str | Path] = (),
+    data: str | Path | Sequence[str | Path] = (),
+    verify: bool = LeaderboardRequest.verify,
+    title: str = LeaderboardRequest.title,
+    embed_mb: float = LeaderboardRequest.embed_bytes / MIB,
+    link: bool = LeaderboardRequest.link,
+    figures: bool = LeaderboardRequest.figures,
+) -> pd.DataFrame:
+    """The leaderboard of runs, as `deocc-bench leaderboard` makes it; with `out` its files are written as well.
+
+    Args:
+        runs: folders of runs, folders with runs below them, or records that `evaluate` wrote to a folder; one or
+            several.
+        out: folder for `leaderboard.csv`, `.md`, `.tex`, `.html` and figures; None: nothing is written.
+        columns: metrics to show; empty: the task's usual ones. sort: the metric that rows are ordered by.
+        intervals: add `<metric>.low` and `<metric>.high`, the ends of the 95 % interval.
+        claimed, latency: files of claimed numbers and of measured speeds.
+        data: datasets of the runs, for pictures and `verify`.
+        verify: score the predictions anew and compare.
+        title, embed_mb, link, figures: of the report, see `deocc-bench leaderboard --help`.
+
+    Returns:
+        One row a run, best first: `dataset`, `split`, `task`, `initial_mask`, `method`, `rank` (`Int64`; empty where
+        the run takes part in no rank), `trusted` (False where the record was changed after the run), and the metrics
+        shown. Runs that may not be compared (another dataset, split, task or definition) differ in the first columns
+        or in `table`, which numbers the groups.
+
+    Raises:
+        DeoccError: a run or another input is missing or broken; names the file.
+        UsageError: a column that no run has.
+    """
+    request = LeaderboardRequest(
+        runs=tuple(map(run_folder, _several(runs))),
+        out=Path(out or "."),
+        columns=tuple(columns),
+        sort=sort,
+        claimed=tuple(map(Path, claimed)),
+        latency=tuple(map(Path, latency)),
+        datasets=tuple(map(DatasetReader, _several(data))),
+        verify=verify,
+        title=title,
+        embed_bytes=int(embed_mb * MIB),
+        link=link,
+        figures=figures,
+    )
+    if out is not None:
+        return to_frame(make(request).tables, intervals)
+    tables, _ = build_tables(request, load_definitions(), load_rescore() if verify else None)
+    return to_frame(tables, intervals)
+
+
+def to_frame(tables: Sequence[Table], intervals: bool = False) -> pd.DataFrame:
+    """The numbers of neutral tables, one row a run; see `leaderboard`."""
+    rows = [_line(number, table, row, intervals) for number, table in enumerate(tables, 1) for row in table.rows]
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys(name for row in rows for name in row)))
+    return frame.astype({"rank": "Int64"})
+
+
+def _line(number: int, table: Table, row: Row, intervals: bool) -> dict[str, Any]:
+    data = table.group.dataset
+    line: dict[str, Any] = {
+        "table": number,
+        "dataset": data["name"],
+        "split": data["split"],
+        "task": table.group.task,
+        "initial_mask": table.group.initial_mask,
+        "method": row.name,
+        "rank": row.rank,
+        "trusted": not row.flagged,
+    }
+    for column in table.columns:
+        cell = row.cells[column.id]
+        line[column.id] = math.nan if cell.value is None else cell.value
+        if intervals and not column.speed:
+            line[f"{column.id}.low"], line[f"{column.id}.high"] = cell.ci95 or (math.nan, math.nan)
+    return line
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    return (values,) if isinstance(values, str | Path | RunResult) else tuple(values)
