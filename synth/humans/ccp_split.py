@@ -61,9 +61,9 @@ _FACE_BEGINS, _FACE_ENDS = 0.16, 0.24
 _LEG_MEAN, _LEG_REACH, _LEG_FLOOR, _LEG_BEGINS = 0.60, 0.72, 0.66, 0.54
 # Skin this close to the axis that ends above this line belongs to the neck and neckline, not to an arm.
 _NECK_WIDTH, _NECK_ENDS = 0.05, 0.34
-# Below the chin's line, skin this far beside the face's middle is a shoulder or a hand, though it may touch the face.
+# Below the chin line, skin this far from the middle of the face is a shoulder or a hand, even if it touches the face.
 _CHIN, _FACE_WIDTH = 0.13, 0.075
-# Above it, skin further off is a raised hand.
+# Above the chin line, skin further away is a raised hand.
 _HAND_DISTANCE = 0.11
 # A part with more than this share on one side of the axis is assigned to that side as a whole.
 _ARM_SHARE, _LEG_SHARE = 0.88, 0.75
