@@ -14,7 +14,7 @@ def _critic(layers: tuple[tuple[int, int, int, int], ...]) -> nn.ModuleList:
 
 
 class MaskAdversary(nn.Module):
-    """``D_m``: judges a mask together with its image; five convolutions, patch logits."""
+    """``D_m``: judges a mask together with its image; five convolutions that output patch logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class MaskAdversary(nn.Module):
 
 
 class ContentAdversary(nn.Module):
-    """``D_c``: judges the human of a composite, knowing where the invisible region is; four convolutions."""
+    """``D_c``: judges the human in a composite, given the invisible region; four convolutions."""
 
     def __init__(self) -> None:
         super().__init__()

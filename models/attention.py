@@ -1,7 +1,8 @@
 """Softmax attention over all positions of a feature map without a positions x positions matrix.
 
-Two ways, the same function (softmax not scaled): exact softmax over chunks of rows, forward and backward, for CPUs; the
-fused kernels of ``scaled_dot_product_attention`` for GPUs. Memory grows linearly with the number of positions.
+Two implementations of the same function (unscaled softmax): exact softmax over chunks of rows, forward and backward,
+for CPUs; the fused kernels of ``scaled_dot_product_attention`` for GPUs. Memory grows linearly with the number of
+positions.
 """
 
 from typing import Any, Literal
@@ -14,15 +15,15 @@ from torch.autograd.function import once_differentiable
 Implementation = Literal["auto", "chunked", "fused"]
 
 CHUNK_ELEMENTS = 1 << 22
-"""Energies held at once (rows of a chunk x positions x samples), 16 MiB: measured, smaller chunks pay for more barriers
-between threads, larger ones leave the cache."""
+"""Energies in memory at once (rows of a chunk x positions x samples), 16 MiB. Measured: smaller chunks need more thread
+barriers, larger ones do not fit the cache."""
 
 
 def mutual_attention(q: Tensor, k: Tensor, v: Tensor, implementation: Implementation = "auto") -> tuple[Tensor, Tensor]:
-    """Attention T of listing 1: `v` read by the rows and by the columns of ``E = q^T k``.
+    """Attention T of listing 1: apply the softmax of the rows and of the columns of ``E = q^T k`` to `v`.
 
     ``auto`` is ``fused`` on a GPU and ``chunked`` elsewhere. `q`, `k` are N x d x L, `v` is N x C x L. Returns (softmax
-    over the rows of E, softmax over the rows of E^T) applied to `v`, both N x C x L in `v`'s type; the softmax
+    over the rows of E, softmax over the rows of E^T) applied to `v`, both N x C x L with the dtype of `v`; the softmax
     accumulates in float32.
     """
     q, k, values = (tensor.transpose(1, 2) for tensor in (q, k, v))
@@ -42,7 +43,7 @@ def mutual_attention(q: Tensor, k: Tensor, v: Tensor, implementation: Implementa
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Fused kernels want depths in multiples of 8; zeros added to q and k change no energy, added to v they are cut."""
+    """Fused kernels need depths in multiples of 8. Zero padding of q and k changes no energy; that of v is cut off."""
     width = v.shape[-1]
     q, k = (F.pad(tensor, (0, -tensor.shape[-1] % 8)) for tensor in (q, k))
     padded = F.pad(v, (0, -width % 8))
@@ -55,7 +56,7 @@ def _rows(samples: int, positions: int) -> int:
 
 
 class _ChunkedAttention(torch.autograd.Function):
-    """softmax(q k^T) v over chunks of rows; the backward pass computes each chunk again from the stored row sums."""
+    """softmax(q k^T) v over chunks of rows; the backward pass recomputes each chunk from the stored row sums."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -89,6 +90,6 @@ class _ChunkedAttention(torch.autograd.Function):
 
 
 def _chunked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Without a gradient: no branch on values, so that it can also be traced for export."""
+    """Chunked attention without gradients. It has no branches on values, so it can be traced for export."""
     rows, keys = _rows(q.shape[0], q.shape[1]), k.transpose(1, 2)
     return torch.cat([torch.softmax(part @ keys, dim=2) @ v for part in q.split(rows, dim=1)], dim=1)

@@ -1,4 +1,4 @@
-"""The parts both networks are made of: paired convolutions, a residual block, squeeze-and-excitation, patches."""
+"""Building blocks of both networks: double convolution, residual block, squeeze-and-excitation, patches."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
-    """3x3 convolution that keeps the size, with a bias (also before batch normalisation, as the counts need)."""
+    """3x3 convolution that keeps the size, with a bias even before batch normalisation, to match parameter counts."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
@@ -34,13 +34,13 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Linear(hidden, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W -> the same, each channel scaled by its gate in (0, 1)."""
+        """N x C x H x W -> the same shape, each channel scaled by its gate in (0, 1)."""
         gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
         return x * gate[:, :, None, None]
 
 
 class ResidualBlock(nn.Module):
-    """Pre-activation residual block (He et al.): ReLU, 3x3, ReLU, 3x3, plus a 3x3 convolution on the shortcut."""
+    """Pre-activation residual block (He et al.): ReLU, 3x3, ReLU, 3x3, with a 3x3 convolution on the shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -64,5 +64,5 @@ def from_patches(x: Tensor, side: int) -> Tensor:
 
 
 def enlarged(x: Tensor, side: int) -> Tensor:
-    """Logits that are given once a patch, bilinear at full resolution."""
+    """Upsample logits with one value per patch to full resolution, bilinearly."""
     return F.interpolate(x, scale_factor=side, mode="bilinear", align_corners=False) if side > 1 else x

@@ -1,4 +1,4 @@
-"""The colour that each hidden body part probably has: what `ContentNet` may correct pixel by pixel."""
+"""The probable colour of each hidden body part, which `ContentNet` can correct per pixel."""
 
 import torch
 from torch import Tensor, nn
@@ -7,18 +7,18 @@ from deocc_bench.core.labels import LIP
 from deocc_bench.models.config import PARTS
 from deocc_bench.models.parsing import one_hot_parts
 
-# What a part's colour is first looked for in, as log-odds: itself, its other side, other skin; then whatever is seen.
+# Initial log-odds of the sources of a part's colour: the part itself, its other side, other skin, the learned colour.
 _ITSELF, _OTHER_SIDE, _SKIN, _LEARNED = 6.0, 4.0, 2.0, -5.0
-# The table is small and far from where it ends: it learns so many times as fast as a convolution.
+# The table is small and starts far from its final values, so it learns this many times as fast as a convolution.
 _PACE = 8.0
 _SKIN_PARTS = ("face", "left-arm", "right-arm", "left-leg", "right-leg")
 
 
 class ColourPrior(nn.Module):
-    """Paints each part in a mixture of the mean visible colours of all parts and of a colour learned for it.
+    """Paints each part with a mixture of the mean visible colours of all parts and a learned colour.
 
-    The share of a source is its visible area times the exponential of a learned affinity. It begins as the mean colour
-    of the part itself where that is seen, else of the other side, of skin for skin, of the whole person.
+    The weight of a source is its visible area times the exponential of a learned affinity. Initially this is the mean
+    colour of the part itself if visible, else of its other side, of other skin (for skin), or of the whole person.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ColourPrior(nn.Module):
         self.learned = nn.Parameter(torch.zeros(PARTS, 3))
 
     def forward(self, erased: Tensor, visible: Tensor, modal_parsing: Tensor, amodal_parsing: Tensor) -> Tensor:
-        """N x 3 x H x W in [-1, 1]; pixels of no part are 0. Arguments as for `ContentNet.forward`."""
+        """N x 3 x H x W in [-1, 1]; pixels outside all parts are 0. Arguments as for `ContentNet.forward`."""
         with torch.autocast(erased.device.type, enabled=False):
             colours = self.colours(erased, visible, modal_parsing)
             parts = one_hot_parts(amodal_parsing, (erased.shape[2], erased.shape[3]), colours.dtype).flatten(2)
@@ -49,7 +49,7 @@ class ColourPrior(nn.Module):
         seen = (one_hot_parts(modal_parsing, size, picture.dtype) * visible.float()).flatten(2)
         counts = seen.sum(dim=2)
         means = (seen @ picture.flatten(2).transpose(1, 2)) / counts.clamp(min=1.0)[..., None]
-        # The learned colour is a source of area 1, the whole picture.
+        # The learned colour counts as a source with area 1, the whole picture.
         area = torch.cat([counts / (size[0] * size[1]), torch.ones_like(counts[:, :1])], dim=1)
         odds = torch.exp(_PACE * self.affinity)[None] * area[:, None]
         share = odds / odds.sum(dim=2, keepdim=True)

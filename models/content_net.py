@@ -1,4 +1,4 @@
-"""Stage 2: the parsing guided content recovery network, a partial-convolution U-Net with four PGA blocks."""
+"""Stage 2: the parsing guided content recovery network, a partial convolution U-Net with four PGA blocks."""
 
 from dataclasses import dataclass
 
@@ -12,36 +12,36 @@ from deocc_bench.models.partial_conv import PartialConv, Window, window_sums
 from deocc_bench.models.pga import ParsingGuidedAttention
 
 KERNELS = (7, 5, 5, 3, 3, 3, 3)
-"""Kernels of the seven encoder levels."""
+"""Kernel sizes of the seven encoder levels."""
 
 INPUTS = 5
-"""Channels that stage 2 reads: erased RGB, visibility, amodal mask."""
+"""Input channels of stage 2: erased RGB, visibility, amodal mask."""
 
 
 @dataclass
 class ContentResult:
-    """What stage 2 gives, float N x 3 x H x W in [-1, 1], dimmed outside the amodal mask like its input."""
+    """The output of stage 2, float N x 3 x H x W in [-1, 1], dimmed outside the amodal mask like its input."""
 
     image: Tensor
-    """The network's own picture, everywhere."""
+    """The raw output of the network at all pixels."""
     composite: Tensor
-    """The input where it is visible, the network's picture in the invisible region."""
+    """The input in the visible region, the network's output in the invisible region."""
 
 
 @dataclass
 class MaskPyramid:
-    """The masks of all partial convolutions; depends on the visibility alone."""
+    """The masks of all partial convolutions; they depend only on the visibility."""
 
     encoder: list[Window]
     decoder: list[Window]
     masks: list[Tensor]
-    """Mask of the encoder's input and of its seven outputs, float N x 1 x h x w."""
+    """Masks of the encoder's input and of its seven outputs, float N x 1 x h x w."""
     ups: list[Tensor]
-    """Per decoder level, deepest first: the mask of what comes from below, at the lower resolution."""
+    """Per decoder level, deepest first: the mask of the deeper feature, at its lower resolution."""
 
 
 def content_input(image: Tensor, modal: Tensor, amodal: Tensor) -> tuple[Tensor, Tensor]:
-    """What stage 2 reads: (RGB dimmed outside the amodal mask and erased in the invisible region, visibility ``M_v``).
+    """The input of stage 2: (RGB dimmed outside the amodal mask and erased where invisible, visibility ``M_v``).
 
     `image` float N x 3 x H x W in [-1, 1]; masks float N x 1 x H x W in {0, 1}.
     """
@@ -50,7 +50,7 @@ def content_input(image: Tensor, modal: Tensor, amodal: Tensor) -> tuple[Tensor,
 
 
 def dim_background(image: Tensor, amodal: Tensor) -> Tensor:
-    """RGB outside the amodal mask times 0.3: how stage 2's input and target are shown to it."""
+    """Multiply RGB outside the amodal mask by 0.3, as in the input and target of stage 2."""
     return image * (BACKGROUND_DIM + (1.0 - BACKGROUND_DIM) * amodal)
 
 
@@ -59,10 +59,10 @@ def _up(x: Tensor) -> Tensor:
 
 
 class ContentNet(nn.Module):
-    """Seven partial-convolution levels down, seven up; PGA after encoder 3 and 5 and decoder 5 and 3.
+    """Seven partial convolution levels down, seven up; PGA after encoder 3 and 5 and decoder 5 and 3.
 
     ``forward(erased, visible, amodal, modal_parsing, amodal_parsing)``: see `content_input` for the first two; amodal
-    mask float N x 1 x H x W; parsings labels N x H x W (0..19) or one-hot N x 19 x H x W; H and W multiples of 128.
+    mask float N x 1 x H x W; parsings as labels N x H x W (0..19) or one-hot N x 19 x H x W; H and W multiples of 128.
     """
 
     def __init__(self, config: ContentConfig | None = None) -> None:
@@ -83,7 +83,7 @@ class ContentNet(nn.Module):
         self.decoder_norm = nn.ModuleList(nn.BatchNorm2d(width) for width in outputs[:-1])
         if config.colour_prior:
             self.prior = ColourPrior()
-            # Begins with the prior itself.
+            # The initial output is the prior itself.
             nn.init.zeros_(self.decoder[-1].get_parameter("weight"))
         self.attention = nn.ModuleDict()
         if config.pga != "none":
@@ -98,7 +98,7 @@ class ContentNet(nn.Module):
                 )
 
     def pyramid(self, visible: Tensor) -> MaskPyramid:
-        """All mask windows for a visibility (float N x 1 x H x W); compute it once where the mask stays the same."""
+        """All mask windows for a visibility (float N x 1 x H x W); compute it once if the mask does not change."""
         mean, below = self.config.window_mean, (INPUTS, *self.widths)
         masks, encoder, decoder, ups = [visible.float()], [], [], []
         for i, kernel in enumerate(KERNELS):
@@ -121,7 +121,7 @@ class ContentNet(nn.Module):
         amodal_parsing: Tensor,
         pyramid: MaskPyramid | None = None,
     ) -> ContentResult:
-        """The network's picture and its composite with the visible input."""
+        """Return the network's output and its composite with the visible input."""
         pyramid = pyramid or self.pyramid(visible)
         x = torch.cat([erased, visible, amodal], dim=1)
         features = [x]

@@ -1,9 +1,9 @@
-"""The two networks for inference on a CPU in float32: the same values, less work and less memory traffic.
+"""The two networks for float32 inference on a CPU: the same values with less work and memory traffic.
 
-What is different from the plain forward passes: batch normalisation is folded; wide 3x3 convolutions run as Winograd
-transforms (NNPACK at high resolution, `winograd` at middle ones), the others with weights packed once for oneDNN;
-concatenations are written in place into one buffer; convolutions that read the same feature run as one; masks that are
-one everywhere are not multiplied. Falls back to plain convolutions where a backend is missing.
+Differences from the plain forward passes: batch normalisation is folded; wide 3x3 convolutions run as Winograd
+transforms (NNPACK at high resolution, `winograd` at middle resolution), the others with weights packed once for oneDNN;
+concatenations are written in place into one buffer; convolutions with the same input are merged; masks that are one
+everywhere are not multiplied. If a backend is missing, plain convolutions are used.
 """
 
 import torch
@@ -20,16 +20,17 @@ from deocc_bench.models.partial_conv import PartialConv
 from deocc_bench.models.pga import ParsingGuidedAttention
 from deocc_bench.models.winograd import WinogradConv, fits
 
-# Where which convolution is the fastest: measured, `benchmarks/models_speed.py convolutions`.
+# The sizes at which each backend is fastest, measured with `benchmarks/models_speed.py convolutions`.
 NNPACK_POSITIONS, NNPACK_INPUTS = 64 * 64, 64
-"""Fewest positions and input channels for NNPACK, which transforms the kernel in every call."""
+"""Minimum number of positions and of input channels for NNPACK, which transforms the kernel in every call."""
 
 WINOGRAD_POSITIONS, WINOGRAD_KERNELS = (32 * 32, 64 * 64), 128 * 192
-"""Fewest and most positions for `WinogradConv`, whose tiles outgrow the caches; fewest channels in x channels out."""
+"""Minimum and maximum number of positions for `WinogradConv` (larger tiles do not fit the caches); minimum product of
+input and output channels."""
 
 
 def _nnpack_available() -> bool:
-    """NNPACK initialises itself in this call; without it, its convolutions fail."""
+    """Whether NNPACK is available. This call also initialises it; without it, its convolutions fail."""
     return bool(torch._nnpack_available())
 
 
@@ -38,7 +39,7 @@ def _packing_available() -> bool:
 
 
 class FastConv:
-    """One convolution with its activation; chooses its backend by the input's size.
+    """One convolution with its activation; the backend depends on the input size.
 
     `act` is "none", "relu" or "leaky" (0.2).
     """
@@ -54,7 +55,7 @@ class FastConv:
 
     @classmethod
     def of(cls, *convs: nn.Module, act: str = "none") -> "FastConv":
-        """One convolution that gives the channels of all `convs` (same input, kernel and stride), in order."""
+        """Merge `convs` (same input, kernel and stride) into one convolution with all their channels in order."""
         parts = [conv for conv in convs if isinstance(conv, nn.Conv2d)]
         bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts if part.bias is not None])
         return cls(torch.cat([part.weight for part in parts]), bias, parts[0].stride[0], act)
@@ -91,7 +92,7 @@ class FastConv:
 class _Buffers:
     """Concatenation buffers by name and width, kept between calls.
 
-    A fresh allocation of 30 MB costs as much as filling it. Both hourglasses share them where equally wide.
+    A new allocation of 30 MB costs as much as filling it. Both hourglasses share buffers of equal width.
     """
 
     def __init__(self) -> None:
@@ -108,13 +109,13 @@ class _Buffers:
 class _CpuHourglass:
     def __init__(self, hourglass: nn.Module) -> None:
         def pairs(blocks: nn.Module) -> list[tuple[FastConv, FastConv]]:
-            # The last convolution of a block writes through a ReLU into a buffer, so it has no activation of its own.
+            # The last convolution of a block is written into a buffer through a ReLU, so it needs no activation.
             return [(FastConv.of(block[0], act="relu"), FastConv.of(block[3])) for block in blocks]  # type: ignore
 
         self.down, self.up = pairs(hourglass.down), pairs(hourglass.up)  # type: ignore[arg-type]
 
     def __call__(self, x: Tensor, buffers: _Buffers, out: Tensor) -> None:
-        """Writes the feature into `out`; each skip is written straight into the buffer that the way up reads."""
+        """Write the feature into `out`; each skip is written directly into the buffer that the decoder reads."""
         joined: list[tuple[Tensor, int]] = []
         for level, (first, second) in enumerate(self.down):
             y = second(first(x))
@@ -140,7 +141,7 @@ class _CpuHourglass:
 
 
 def _halved(x: Tensor) -> Tensor:
-    """Max-pooling by 2, rows first: several times faster here than the general kernel, which also keeps indices."""
+    """Max-pooling by 2, rows first: several times faster than the general kernel, which also stores indices."""
     rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
     return torch.maximum(rows[..., ::2], rows[..., 1::2])
 
@@ -148,8 +149,9 @@ def _halved(x: Tensor) -> Tensor:
 class _CpuHeads:
     """The convolutions after one hourglass: parsing branch and mask head.
 
-    The feature is a ReLU's output, so the residual path, the shortcut and the head's share of the feature read the same
-    values: one convolution. The head's share of the auxiliary feature and the templates is added to it.
+    The feature is the output of a ReLU, so the residual path, the shortcut and the head's weights for the feature read
+    the same values and are merged into one convolution. The head's results for the auxiliary feature and the templates
+    are added to it.
     """
 
     def __init__(self, head: nn.Sequential, branch: ParsingBranch | None, width: int) -> None:
@@ -186,7 +188,7 @@ class _CpuHeads:
 
 
 class CpuMaskNet:
-    """`MaskNet` for CPU inference: called like it, gives `MaskLogits`. Not for several threads at once."""
+    """`MaskNet` for CPU inference, with the same call signature. Returns `MaskLogits`. Not thread-safe."""
 
     def __init__(self, net: MaskNet) -> None:
         self.net = net = fold(net)
@@ -206,7 +208,7 @@ class CpuMaskNet:
         patch, patches = self.config.patch, to_patches(image, self.config.patch)
         hourglass_input, channels = torch.cat([patches, to_patches(initial, patch)], dim=1), patches.shape[1]
         if self.config.refinement:
-            # Image and feature side by side: what the second hourglass reads.
+            # The input of the second hourglass: image and feature concatenated.
             buffer = self.buffers.get("joined", patches, channels + self.refined)
             buffer[:, :channels] = patches
             self.modal_hourglass(hourglass_input, self.buffers, buffer[:, channels:])
@@ -224,7 +226,7 @@ class CpuMaskNet:
 
 
 class _CpuAttention:
-    """A PGA block. q, k, v and the two part convolutions read x, so that x's share of them is one convolution."""
+    """A PGA block. q, k, v and the two part convolutions read x, so their weights for x are merged."""
 
     def __init__(self, pga: ParsingGuidedAttention) -> None:
         self.streams, self.gate = pga.streams, getattr(pga, "gate", None)
@@ -270,7 +272,7 @@ def _slice(conv: nn.Conv2d, start: int, stop: int | None, bias: bool) -> nn.Conv
 
 
 class CpuContentNet:
-    """`ContentNet` for CPU inference: called like it, gives `ContentResult`."""
+    """`ContentNet` for CPU inference, with the same call signature. Returns `ContentResult`."""
 
     def __init__(self, net: ContentNet) -> None:
         self.net = net = fold(net)

@@ -1,4 +1,4 @@
-"""ONNX files of the two stages, for programs without torch."""
+"""ONNX export of the two stages, for programs without torch."""
 
 import io
 import warnings
@@ -47,10 +47,10 @@ class _ContentGraph(nn.Module):
 
 
 def export_onnx(net: MaskNet | ContentNet, path: str | Path, size: int | None = None, batch: int = 1) -> None:
-    """Write a network as an ONNX file for one batch and image size (side in pixels, the configuration's by default).
+    """Write a network as an ONNX file for one batch size and image size (side in pixels; default: the configuration's).
 
-    Batch normalisation is folded; the outputs are named after the fields of `MaskLogits` or `ContentResult`, absent
-    ones left out. Needs the package ``onnx``. Raises `DeoccError` where the file can't be written.
+    Batch normalisation is folded. The outputs are named after the fields of `MaskLogits` or `ContentResult`; absent
+    ones are omitted. Needs the package ``onnx``. Raises `DeoccError` if the file can't be written.
     """
     folded, side = fold(net), size or net.config.size
     for part in folded.modules():
@@ -72,7 +72,7 @@ def export_onnx(net: MaskNet | ContentNet, path: str | Path, size: int | None = 
         outputs = ["image", "composite"]
     model: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        # The tracer warns that sizes become constants: they are meant to.
+        # The tracer warns that sizes become constants, which is intended.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),

@@ -14,9 +14,9 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def fold(net: Net) -> Net:
-    """A copy in evaluation mode that computes the same from running statistics, without batch normalisation.
+    """Copy a network in evaluation mode, with batch normalisation (running statistics) folded into the convolutions.
 
-    Nothing in the copy requires a gradient; `net` stays as it is.
+    The copy computes the same function, and none of its tensors requires a gradient. `net` is not changed.
     """
     net = copy.deepcopy(net).eval().requires_grad_(False)
     for block in [part for part in net.modules() if isinstance(part, DoubleConv)]:
@@ -45,7 +45,7 @@ def _fold_conv(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 
 def _fold_partial(conv: PartialConv, norm: nn.BatchNorm2d) -> None:
-    """A partial convolution's window scale stands between weight and normalisation, so the shift stays apart."""
+    """Fold into a partial convolution. The window scale is applied after the weight, so the shift is kept separate."""
     gain, shift = _gain_and_shift(norm)
     conv.weight.mul_(gain.view(-1, 1, 1, 1))
     conv.shift = shift

@@ -8,9 +8,9 @@ from deocc_bench.models.blocks import DoubleConv
 
 
 class Hourglass(nn.Module):
-    """Down ``w, 2w, 4w, 8w, 8w``, up ``4w, 2w, w, w``: a feature of ``w`` channels at full resolution.
+    """Widths ``w, 2w, 4w, 8w, 8w`` down and ``4w, 2w, w, w`` up; the output has ``w`` channels at full resolution.
 
-    Max-pooling halves, bilinear upsampling (aligned corners) doubles, skips are concatenated (skip first).
+    Max-pooling halves the size, bilinear upsampling (aligned corners) doubles it, skips are concatenated (skip first).
     """
 
     def __init__(self, inputs: int, width: int) -> None:

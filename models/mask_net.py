@@ -15,20 +15,20 @@ from deocc_bench.models.templates import TemplateReweighting
 
 @dataclass
 class MaskLogits:
-    """What stage 1 gives, all at the input's size; a part that the configuration leaves out is None."""
+    """The output of stage 1, all at the input size; outputs that the configuration disables are None."""
 
     amodal: Tensor
     """N x 2 x H x W: background, human."""
     modal: Tensor | None = None
     """N x 2 x H x W."""
     parsing_modal: Tensor | None = None
-    """N x 20 x H x W, LIP classes; in training once a patch, for enlarging 20 channels costs a fifth of a step."""
+    """N x 20 x H x W, LIP classes. In training one value per patch: upsampling 20 channels costs a fifth of a step."""
     parsing_amodal: Tensor | None = None
-    """The same of the whole person."""
+    """The same for the whole person."""
 
 
 def final_masks(logits: MaskLogits) -> tuple[Tensor, Tensor | None]:
-    """The masks as bool N x H x W: amodal = argmax(amodal) or argmax(modal), and modal (None without refinement)."""
+    """The masks as bool N x H x W: amodal (argmax(amodal) or argmax(modal)) and modal (None without refinement)."""
     amodal = logits.amodal[:, 1] > logits.amodal[:, 0]
     if logits.modal is None:
         return amodal, None
@@ -44,8 +44,8 @@ class MaskNet(nn.Module):
     """Two stacked hourglasses: the first refines the initial mask, the second completes it.
 
     ``forward(image, initial)``: image float N x 3 x H x W in [-1, 1], initial mask float N x 1 x H x W in {0, 1};
-    H and W multiples of 16 patches. Nothing is detached except the parsing feature on its way into the mask heads and
-    the modal probability on its way into the templates.
+    H and W multiples of 16 patches. Only two inputs are detached: the parsing feature where it enters the mask heads,
+    and the modal probability where it enters the templates.
     """
 
     def __init__(self, config: MaskConfig | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Stage 1 on a picture and its mirror image at once, both answers averaged: a little better, at twice the work."""
+"""Stage 1 on a picture and its mirror image, with both outputs averaged: slightly better, at twice the cost."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,10 @@ MaskForm = Callable[[Tensor, Tensor], MaskLogits]
 
 
 def mirrored(form: MaskForm) -> MaskForm:
-    """`form` (a mask network in any form, called with image and initial mask) averaged with itself on the mirror image.
+    """Wrap `form` (any form of the mask network) to average its outputs for the image and the mirror image.
 
-    In the parsing of the mirror image left and right parts are exchanged before it is mirrored back.
+    The result is called with image and initial mask, like `form`. In the parsing of the mirror image, left and right
+    parts are swapped before it is mirrored back.
     """
 
     def run(image: Tensor, initial: Tensor) -> MaskLogits:

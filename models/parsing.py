@@ -9,10 +9,10 @@ from deocc_bench.models.config import PARTS
 
 
 class ParsingBranch(nn.Module):
-    """A residual block and two convolutions give the parsing logits; the block's feature helps the mask head.
+    """A residual block and two convolutions output the parsing logits; the block's feature also feeds the mask head.
 
-    The feature goes to the mask head detached, through squeeze-and-excitation (reduction 4): the mask loss does not
-    train the parsing feature.
+    The feature is detached and passes through squeeze-and-excitation (reduction 4), so the mask loss does not train the
+    parsing feature.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
@@ -28,10 +28,10 @@ class ParsingBranch(nn.Module):
 
 
 def one_hot_parts(parsing: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """The foreground one-hot of a parsing at a feature's size (nearest).
+    """Resize a parsing to the size of a feature (nearest) and return its foreground one-hot.
 
-    `parsing` is either N x H x W labels (0..19, background 0) or N x 19 x H x W one-hot. Labels are resized before they
-    are spread over channels, so that nothing of 19 channels exists at full resolution.
+    `parsing` is either N x H x W labels (0..19, background 0) or N x 19 x H x W one-hot. Labels are resized before
+    one-hot encoding, so no tensor with 19 channels exists at full resolution.
     """
     if parsing.dim() == 4:
         return F.interpolate(parsing.to(dtype), size=size, mode="nearest")

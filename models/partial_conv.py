@@ -2,7 +2,7 @@
 
 A partial convolution (Liu et al., ECCV 2018) reads ``x * mask`` and divides by the sum of the mask under its window.
 The mask is the same for all channels of one source, so the sum needs one channel per source (two after a skip
-concatenation) and depends on the mask alone: a network computes it once for all its layers.
+concatenation). It depends only on the mask, so a network computes it once for all its layers.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from torch import Tensor, nn
 
 @dataclass
 class Window:
-    """What a partial convolution needs of its masks."""
+    """The values that a partial convolution needs from its masks."""
 
     scale: Tensor
-    """float32 N x 1 x h x w at the output's size: one over the window's sum (or mean), zero where it is empty."""
+    """float32 N x 1 x h x w at the output's size: one over the window's sum (or mean), zero if the window is empty."""
     valid: Tensor
-    """float32 N x 1 x h x w in {0, 1}: where the window holds at least one valid pixel; the mask of the output."""
+    """float32 N x 1 x h x w in {0, 1}: 1 if the window contains at least one valid pixel; the mask of the output."""
 
 
 def window_sums(masks: Tensor, channels: tuple[int, ...], kernel: int, stride: int, mean: bool = False) -> Window:
-    """Window of a partial convolution with padding ``kernel // 2``.
+    """Compute the window of a partial convolution with padding ``kernel // 2``.
 
     `masks` is float N x S x H x W in {0, 1}, one channel per source; ``channels[s]`` is the number of feature channels
-    of source `s`. Without `mean` the scale is one over the sum over window *and channels*, as an all-ones mask
-    convolution gives it; with `mean` that sum is taken relative to its value for an all-ones mask.
+    of source `s`. Without `mean` the scale is one over the sum over window *and channels*, i.e. the convolution
+    of the mask with an all-ones kernel. With `mean` that sum is divided by its value for an all-ones mask.
     """
-    # A pool and not a convolution: autocast leaves it in float32.
+    # A pooling layer instead of a convolution, because autocast keeps it in float32.
     weighted = sum(count * masks[:, index : index + 1].float() for index, count in enumerate(channels))
     sums = F.avg_pool2d(torch.as_tensor(weighted), kernel, stride, kernel // 2) * (kernel * kernel)
     valid = (sums > 0.5).float()
@@ -40,8 +40,8 @@ def window_sums(masks: Tensor, channels: tuple[int, ...], kernel: int, stride: i
 class PartialConv(nn.Conv2d):
     """Convolution of masked features, scaled by its `Window`: ``valid * (W x * scale + bias)``.
 
-    He initialisation, biases zero. The caller multiplies the features with their masks (it knows which are all one).
-    `shift` is for a folded batch normalisation: added at every position, holes included.
+    He initialisation, zero biases. The caller multiplies the features by their masks (it knows which are all ones).
+    `shift` holds a folded batch normalisation and is added at every position, including holes.
     """
 
     shift: Tensor | None

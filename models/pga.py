@@ -10,10 +10,10 @@ from deocc_bench.models.parsing import one_hot_parts
 
 
 class ParsingGuidedAttention(nn.Module):
-    """Attention B spreads the feature over body parts, attention T relates positions; a convolution fuses them.
+    """Attention B distributes the feature over body parts, attention T relates positions; a convolution fuses them.
 
-    `streams` keeps both, ``body`` (B) or ``mutual`` (T). `fuse_kernel` is the kernel of the fusing convolutions: 1 in
-    listing 1. q and k have an eighth of the channels.
+    `streams` selects both, ``body`` (B) or ``mutual`` (T). `fuse_kernel` is the kernel size of the fusing convolutions
+    (1 in listing 1). q and k have an eighth of the channels.
     """
 
     def __init__(self, channels: int, fuse_kernel: int = 1, reduction: int = 8, streams: PgaStreams = "both") -> None:

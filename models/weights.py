@@ -1,4 +1,4 @@
-"""Weights as safetensors, with what they are and how they were made in the metadata. No pickle is ever read."""
+"""Weights as safetensors files, with their configuration and training record as metadata. Pickle is never read."""
 
 import dataclasses
 import json
@@ -28,26 +28,26 @@ Net: TypeAlias = MaskNet | ContentNet
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What a weights file says about itself."""
+    """The metadata of a weights file."""
 
     path: Path
     kind: Kind
     preset: str
     config: dict[str, Any]
     digest: str
-    """Hex SHA-256 over the tensors, names and stored values."""
+    """Hex SHA-256 over the names and stored values of the tensors."""
     training: dict[str, Any]
 
 
 def build(config: Config, seed: int = 0) -> Net:
-    """A freshly initialised network of a configuration; the same for the same seed, no global state touched."""
+    """Initialise a network for a configuration. The same seed gives the same weights; global state is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MaskNet(config) if isinstance(config, MaskConfig) else ContentNet(config)
 
 
 def shipped_weights(name: str) -> Path | None:
-    """The file of shipped weights of that name, e.g. ``tiny-mask``; None where none ships."""
+    """The file of the shipped weights with this name, e.g. ``tiny-mask``; None if there are none."""
     path = SHIPPED / f"{name}.safetensors"
     return path if path.is_file() else None
 
@@ -57,8 +57,8 @@ def save_weights(
 ) -> WeightsInfo:
     """Write a network's parameters and buffers, atomically; `half` stores kernels and matrices as float16.
 
-    `training` is the JSON-able record of how they came about. Raises `DeoccError` where the file can't be written, or a
-    tensor holds what is no finite number.
+    `training` is a JSON-able record of the training. Raises `DeoccError` if the file can't be written or a tensor
+    contains a non-finite number.
     """
     tensors = stored(path, net, half)
     kind: Kind = "mask" if isinstance(net, MaskNet) else "content"
@@ -77,15 +77,15 @@ def save_weights(
 
 
 def read_info(path: str | Path) -> WeightsInfo:
-    """The metadata of a weights file; raises `InputError` for what is not one, or not whole."""
+    """Read the metadata of a weights file; raises `InputError` if it is not a weights file or not complete."""
     return _read(path, tensors=False)[0]
 
 
 def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, WeightsInfo]:
-    """The network of a weights file, in evaluation mode and float32.
+    """Load the network of a weights file, in evaluation mode and float32.
 
-    With `config` the file must be of that configuration. Raises `InputError` naming what differs: the kind of network,
-    each configuration field, missing or misshapen tensors, a digest that is not that of the content.
+    With `config` the file must have that configuration. Raises `InputError` that names the differences: the kind of
+    network, configuration fields, missing tensors or wrong shapes, or a digest that does not match the content.
     """
     info, tensors = _read(path, tensors=True)
     wanted = config or _config(info)
@@ -94,11 +94,11 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
         raise InputError(path, f"holds a {info.kind} network, not a {kind} network", f"give {kind} weights")
     wrong = differences(wanted, info.config)
     if wrong:
-        raise InputError(path, f"is of another configuration ({'; '.join(wrong)})", f"use preset '{info.preset}'")
+        raise InputError(path, f"has another configuration ({'; '.join(wrong)})", f"use preset '{info.preset}'")
     net = build(wanted)
     expected = net.state_dict()
     wrong = [f"{name} is missing" for name in expected if name not in tensors]
-    wrong += [f"{name} is not known" for name in tensors if name not in expected]
+    wrong += [f"{name} is unknown" for name in tensors if name not in expected]
     wrong += [
         f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}"
         for name, value in expected.items()
@@ -111,23 +111,23 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
         raise InputError(path, "the tensors do not match the digest stored with them", "copy or download it again")
     broken = _not_finite(tensors)
     if broken:
-        raise InputError(path, f"{', '.join(broken[:3])} holds infinite or undefined numbers", "train it again")
+        raise InputError(path, f"{', '.join(broken[:3])} contains non-finite numbers", "train it again")
     net.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
     return net.eval(), info
 
 
 def stored(path: str | Path, net: nn.Module, half: bool) -> dict[str, Tensor]:
-    """A network's parameters and buffers as they go into the file at `path`; `half`: kernels and matrices as float16.
+    """The parameters and buffers to store in the file at `path`; `half`: kernels and matrices as float16.
 
-    Vectors stay float32: they are small, and a variance may be beyond float16's range. Raises `DeoccError` where a
-    tensor holds what is no finite number.
+    Vectors stay float32: they are small, and a variance may exceed the range of float16. Raises `DeoccError` if a
+    tensor contains a non-finite number.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     if half:
         tensors = {k: v.half() if v.is_floating_point() and v.dim() > 1 else v for k, v in tensors.items()}
     broken = _not_finite(tensors)
     if broken:
-        raise DeoccError(f"{path}: not written, {', '.join(broken[:3])} would hold infinite or undefined numbers")
+        raise DeoccError(f"{path}: not written, {', '.join(broken[:3])} would contain non-finite numbers")
     return tensors
 
 
@@ -154,7 +154,7 @@ def _read(path: str | Path, tensors: bool) -> tuple[WeightsInfo, dict[str, Tenso
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(path, f"is not a whole safetensors file ({error})", "copy or train it again") from None
+        raise InputError(path, f"is not a complete safetensors file ({error})", "copy or train it again") from None
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
         raise InputError(path, f"its format is '{found}', not '{FORMAT}'", "use weights written by deocc-bench")

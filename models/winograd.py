@@ -1,9 +1,10 @@
 """A 3x3 convolution as Winograd's F(4x4, 3x3): a quarter of the multiplications, as one batched matrix product.
 
 Lavin and Gray, "Fast algorithms for convolutional neural networks" (2016), with two changes. The kernel is transformed
-once, in float64, and kept: NNPACK does that in every call, which at low resolution costs more than the product. The
-polynomials are evaluated at 0, +-3/4, +-3/2 and infinity instead of 0, +-1, +-2 and infinity, all exact in binary: the
-largest error of a sum over 512 channels of 32 x 32 positions fell from 4e-5 to 9e-6, that of a plain float32 sum.
+once in float64 and stored; NNPACK transforms it in every call, which at low resolution costs more than the product. The
+polynomials are evaluated at 0, +-3/4, +-3/2 and infinity instead of 0, +-1, +-2 and infinity, all exact in binary. This
+reduced the largest error of a sum over 512 channels of 32 x 32 positions from 4e-5 to 9e-6, equal to that of a plain
+float32 sum.
 """
 
 import numpy as np
@@ -12,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TILE = 4
-"""Outputs of a tile, along each side."""
+"""Side of a tile of outputs."""
 _POINTS = (0.0, 1.5, -1.5, 0.75, -0.75)
 _READ = TILE + 2
 
 
 def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Toom-Cook: (of the input, 6 x 6; of the kernel, 6 x 3; of the product, 4 x 6); infinity comes last."""
+    """Toom-Cook transforms (input 6 x 6, kernel 6 x 3, product 4 x 6); the point at infinity comes last."""
     of_input, of_kernel = np.zeros((_READ, _READ)), np.zeros((_READ, 3))
     of_product = np.zeros((TILE, _READ))
     for i, point in enumerate(_POINTS):
@@ -37,9 +38,9 @@ def fits(x: Tensor) -> bool:
 
 
 class WinogradConv:
-    """``conv2d(x, weight, bias, padding=1)`` of a float32 N x C x H x W on a CPU, H and W multiples of 4.
+    """``conv2d(x, weight, bias, padding=1)`` for float32 N x C x H x W on a CPU, H and W multiples of 4.
 
-    Holds the transformed kernel, 4 times the weights' memory.
+    Stores the transformed kernel, which takes 4 times the memory of the weights.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -52,7 +53,7 @@ class WinogradConv:
         self.bias, self.outputs = bias, weight.shape[0]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """A fresh, contiguous N x outputs x H x W."""
+        """Return a new contiguous tensor, N x outputs x H x W."""
         n, channels, height, width = x.shape
         padded = F.pad(x, (1, 1, 1, 1))
         by_image, by_channel, by_row, by_column = padded.stride()
@@ -63,6 +64,6 @@ class WinogradConv:
         )
         product = torch.bmm(self.kernel, (self.of_input @ read.reshape(_READ**2, -1)).view(_READ**2, channels, -1))
         y = (self.of_product @ product.view(_READ**2, -1)).view(TILE, TILE, self.outputs, *tiles)
-        # Where there is one tile, or one channel, the permutation is a view.
+        # With one tile or one channel, the permutation is a view.
         y = y.permute(3, 2, 4, 0, 5, 1).reshape(n, self.outputs, height, width).contiguous()
         return y if self.bias is None else y.add_(self.bias.view(1, -1, 1, 1))

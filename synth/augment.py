@@ -1,8 +1,8 @@
-"""Random photometry, by name. Geometry is `crop.Jitter` (shift, scale, flip).
+"""Random photometric augmentation, selected by name. `crop.Jitter` covers geometry (shift, scale, flip).
 
-Two kinds, because image and complete image must stay equal wherever no occluder is. `photo` changes the photo before
-occluders are put in: blur and JPEG look beyond a pixel. `pair` changes both finished images in the same way, pixel by
-pixel: colour and noise.
+There are two kinds, because image and complete image must stay equal where there is no occluder. `photo` changes the
+photo before occluders are added: blur and JPEG depend on neighbouring pixels. `pair` applies the same per-pixel change
+to both finished images: colour and noise.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PHOTOMETRIC = ("blur", "jpeg", "colour", "noise")
 
 
 def check(names: Collection[str]) -> None:
-    """Raise UsageError for an unknown name."""
+    """Raise UsageError if `names` contains an unknown name."""
     for name in names:
         if name not in GEOMETRIC + PHOTOMETRIC:
             raise UsageError(unknown("augmentation", name, GEOMETRIC + PHOTOMETRIC))
 
 
 def jitter(names: Collection[str]) -> Jitter | None:
-    """The geometric part of `names` for `crop.crop`; None where there is none."""
+    """The geometric part of `names` for `crop.crop`; None if there is none."""
     if not any(name in GEOMETRIC for name in names):
         return None
     usual = Jitter()
@@ -41,7 +41,7 @@ def jitter(names: Collection[str]) -> Jitter | None:
 
 
 def photo(scene: Crop, names: Collection[str], rng: np.random.Generator) -> Crop:
-    """The crop with its photo blurred ("blur": sigma up to 1.2 px, half of the time) and coded ("jpeg": quality 40-95).
+    """Blur the crop's photo ("blur": sigma up to 1.2 px, half of the time) and code it ("jpeg": quality 40-95).
 
     Padding stays black.
     """
@@ -51,7 +51,7 @@ def photo(scene: Crop, names: Collection[str], rng: np.random.Generator) -> Crop
     if "jpeg" in names:
         quality = int(rng.integers(40, 96))
         coded = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
-        assert coded is not None  # it was coded a moment ago
+        assert coded is not None  # it was encoded by the line above
         image = coded
     if image is scene.image:
         return scene
@@ -68,10 +68,10 @@ def pair(
     rng: np.random.Generator,
     frame: tuple[int, int, int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Occluded and complete image (uint8 H x W x 3) with the same random "colour" and "noise".
+    """Apply the same random "colour" and "noise" to the occluded and the complete image (uint8 H x W x 3).
 
     Args:
-        frame: the rectangle (x0, y0, x1, y1) that is changed, so that padding stays black; all where None.
+        frame: change only this rectangle (x0, y0, x1, y1), so that padding stays black; None: the whole image.
     """
     x0, y0, x1, y1 = frame or (0, 0, image.shape[1], image.shape[0])
     change = []
@@ -96,7 +96,7 @@ def pair(
 
 
 def _colour_table(rng: np.random.Generator) -> np.ndarray:
-    """Gain, offset and gamma per channel, near one another, as uint8 256 x 1 x 3."""
+    """A table of gain, offset and gamma, similar in all channels, uint8 256 x 1 x 3."""
     contrast, brightness, gamma = rng.uniform(0.8, 1.2), rng.uniform(-20, 20), rng.uniform(0.8, 1.25)
     tint = rng.uniform(0.94, 1.06, 3)
     level = np.arange(256, dtype=np.float64)[:, None] / 255

@@ -1,4 +1,4 @@
-"""A cache bounded by bytes: what was not used for longest goes first. Holds values that can be made again."""
+"""A least-recently-used cache with a limit in bytes, for values that can be recomputed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Value = TypeVar("Value")
 
 
 class ByteCache(Generic[Value]):
-    """Values by key, at least the last one made and otherwise no more than `limit` bytes of them.
+    """Values by key: at most `limit` bytes of them, but always the last one made.
 
     Args:
-        limit: bytes.
-        size_of: bytes of a value.
+        limit: maximum size, bytes.
+        size_of: returns the size of a value, bytes.
     """
 
     def __init__(self, limit: int, size_of: Callable[[Value], int]) -> None:
@@ -23,7 +23,7 @@ class ByteCache(Generic[Value]):
         self._bytes = 0
 
     def get(self, key: str, make: Callable[[], Value]) -> Value:
-        """The value of `key`, made if it is not held."""
+        """Return the value of `key`; call `make` if it is not in the cache."""
         if key in self._values:
             self._values.move_to_end(key)
             return self._values[key]

@@ -1,4 +1,4 @@
-"""What stands beside a dataset for people: its card (README.md) and its contact sheet (preview.png)."""
+"""The human-readable files of a dataset: its card (README.md) and its contact sheet (preview.png)."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ PREVIEW = "preview.png"
 
 
 def write_preview(path: str | Path, records: Iterable[SampleRecord], count: int = 24) -> None:
-    """Draw `count` of `records` to `path`: those whose hash is lowest, so the choice is arbitrary but fixed.
+    """Draw the `count` records with the lowest hash to `path`: an arbitrary but fixed choice.
 
-    Reads `records` once and keeps `count` of them: it may be a stream.
+    `records` may be a stream: it is read once, and only `count` records are kept in memory.
     """
     chosen = heapq.nsmallest(count, records, key=lambda r: hash64("preview", r.id))
     write_png(path, contact_sheet.draw(sorted(chosen, key=lambda r: (r.occlusion_ratio, r.id))))
 
 
 def write_card(root: str | Path, info: dict[str, Any]) -> None:
-    """Write the dataset card of `dataset.json`'s content."""
+    """Write the dataset card from `info`, the content of `dataset.json`."""
     atomic_write(Path(root) / "README.md", card(info))
 
 
 def card(info: dict[str, Any]) -> str:
-    """The dataset card as markdown, from `dataset.json` alone."""
+    """The dataset card as Markdown, from the content of `dataset.json`."""
     spec, statistics = info.get("spec", {}), info.get("statistics", {})
     rows = [
         f"| {split} | {c['samples']} | {c['humans']} | {c['groups']} |" for split, c in sorted(info["counts"].items())
     ]
     parts = [
         f"# {info['name']}",
-        "Occluded humans with exact amodal truth, made by deocc-bench " + info["versions"]["deocc-bench"] + "."
+        "Occluded humans with exact amodal ground truth, made by deocc-bench " + info["versions"]["deocc-bench"] + "."
         if info.get("kind") == "synthesised"
         else "Annotated photographs, imported by deocc-bench.",
         "![samples: occluded image, complete image, masks, parsing](preview.png)",
-        "In the third picture of each sample green is the visible part of the person, red the hidden part, and the "
-        "yellow line the initial mask, which stands for a detector's output.",
+        "In the third picture of each sample, the visible part of the person is green, the hidden part is red, and the "
+        "yellow line is the outline of the initial mask, which simulates a detector's output.",
         "| split | samples | humans | photos |\n|---|---|---|---|\n" + "\n".join(rows),
         f"Fingerprint: `{info['fingerprint']}`",
     ]
@@ -56,12 +56,12 @@ def card(info: dict[str, Any]) -> str:
     if info.get("rejected"):
         reasons = info["rejected"]["humans"]
         told = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
-        parts.append("## Left out")
+        parts.append("## Rejected")
         if told:
-            parts.append("| humans left out because | n |\n|---|---|\n" + told)
+            parts.append("| reason to reject humans | n |\n|---|---|\n" + told)
         parts.append(
             f"Samples that could not reach their occlusion ratio: {info['rejected']['samples']}. "
-            "Every one is listed in `rejected.csv` with its reason."
+            "`rejected.csv` lists each one with its reason."
         )
     for split, s in sorted(statistics.items()):
         parts += [f"## Statistics: {split}", "```\n" + "\n".join(describe(s)) + "\n```"]
@@ -72,7 +72,7 @@ def card(info: dict[str, Any]) -> str:
 
 
 def describe(summary: dict[str, Any]) -> list[str]:
-    """Statistics as text: for the card and for `deocc-bench inspect`."""
+    """Format statistics as text, for the card and for `deocc-bench inspect`."""
     ratio, initial = summary["occlusion_ratio"], summary["initial_iou"]
     lines = [
         f"samples {summary['samples']}",

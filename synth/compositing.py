@@ -1,8 +1,8 @@
-"""From a person and placed occluders to images and masks that agree with each other.
+"""Blends a person and placed occluders into consistent images and masks.
 
-The complete image is the person in front of everything that stands behind them; the occluded image is the complete
-image under the occluders in front. So the two are equal wherever no occluder in front has alpha, and all masks come
-from the alphas that were blended, cut at one half.
+The complete image shows the person in front of everything behind them. The occluded image is the complete image with
+the occluders in front added. The two are therefore equal wherever the alpha of all occluders in front is 0. All masks
+are the blended alphas, thresholded at one half.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ HARMONISE = ("none", "histogram", "reinhard")
 
 @dataclass(frozen=True)
 class Composite:
-    """A sample's pixels. Arrays may be shared with the `Crop`: treat them as read-only.
+    """The pixels of a sample. Arrays may be shared with the `Crop`: treat them as read-only.
 
     Args:
-        image: uint8 H x W x 3, RGB, with all occluders; `complete`: without those in front of the person.
+        image: uint8 H x W x 3, RGB, with all occluders; `complete`: without the occluders in front of the person.
         amodal, modal: bool H x W.
         cover: bool H x W, union of the occluders in front.
         parsing: uint8 H x W, LIP ids, amodal; or None.
-        occluders: nearest to the viewer first, with what is seen of each.
+        occluders: nearest to the viewer first, each with its visible mask.
     """
 
     image: np.ndarray
@@ -42,7 +42,7 @@ class Composite:
 
     @property
     def ratio(self) -> float:
-        """Occlusion ratio, from the masks."""
+        """The occlusion ratio, computed from the masks."""
         whole = int(np.count_nonzero(self.amodal))
         return (whole - int(np.count_nonzero(self.modal))) / whole
 
@@ -50,16 +50,16 @@ class Composite:
 def compose(
     scene: Crop, placements: Sequence[Placement], harmonise: str = "none", amount: float = 0.6, shadow: float = 0.0
 ) -> Composite:
-    """Blend and derive the masks.
+    """Blend the occluders and derive the masks.
 
     Args:
         scene: the person in the frame.
-        placements: as `placement.solve` returns them: those in front, nearest first, then those behind.
-        harmonise: "none"; or bring each occluder's colours towards those around it: "reinhard" matches mean and
+        placements: as returned by `placement.solve`: occluders in front, nearest first, then those behind.
+        harmonise: "none", or how to match each occluder's colours to those around it: "reinhard" matches mean and
             deviation in Lab (Reinhard et al. 2001), "histogram" the cumulative histogram of each RGB channel.
-        amount: 0 keeps the occluder's colours, 1 takes all of the match.
-        shadow: strength in [0, 1] of a soft shadow where an occluder in front stands. It falls on complete and
-            occluded image alike: the complete image shows a scene without the object, not a scene without its shadow.
+        amount: 0 keeps the occluder's colours, 1 applies the full match.
+        shadow: strength in [0, 1] of a soft shadow below each occluder in front that stands on the ground. Both the
+            complete and the occluded image show it: the complete image lacks the object but keeps its shadow.
     """
     if harmonise not in HARMONISE:
         raise ValueError(f"harmonise must be one of {HARMONISE}, got {harmonise!r}")
@@ -85,7 +85,7 @@ def compose(
 
 
 def unchanged_share(composite: Composite) -> float:
-    """Share of the hidden pixels whose colour is exactly that of the complete image: black on black hides nothing."""
+    """The share of hidden pixels with the same colour in both images, as when black covers black."""
     hidden = np.where(composite.amodal & ~composite.modal, np.uint8(255), np.uint8(0))
     count = cv2.countNonZero(hidden)
     if count == 0:
@@ -95,7 +95,7 @@ def unchanged_share(composite: Composite) -> float:
 
 
 def _slices(scene: Crop, p: Placement) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-    """Where a patch lies in the part of the frame that shows photo, and that part of the patch; None outside."""
+    """Slices of the frame (its photo area) covered by a patch, and of that part of the patch; None if outside."""
     left, top, right, bottom = scene.frame
     h, w = p.patch.shape[:2]
     x0, y0, x1, y1 = max(left, p.x), max(top, p.y), min(right, p.x + w), min(bottom, p.y + h)
@@ -105,7 +105,7 @@ def _slices(scene: Crop, p: Placement) -> tuple[tuple[slice, slice], tuple[slice
 
 
 def _blend(canvas: np.ndarray, scene: Crop, p: Placement, patch: np.ndarray) -> None:
-    """Put a premultiplied RGBA patch over the canvas, in place: canvas * (1 - alpha) + patch, in 8 bits."""
+    """Blend a premultiplied RGBA patch over the canvas in place: canvas * (1 - alpha) + patch, in 8 bits."""
     where = _slices(scene, p)
     if where is None:
         return
@@ -116,7 +116,7 @@ def _blend(canvas: np.ndarray, scene: Crop, p: Placement, patch: np.ndarray) -> 
 
 
 def _behind(scene: Crop, patches: Sequence[tuple[Placement, np.ndarray]]) -> np.ndarray:
-    """The photo with things put behind the person: on the background first, then the person over them again."""
+    """Add occluders behind the person: blend them over the photo, then blend the person over them."""
     scenery = scene.image.copy()
     for p, patch in reversed(patches):
         _blend(scenery, scene, p, patch)
@@ -124,7 +124,7 @@ def _behind(scene: Crop, patches: Sequence[tuple[Placement, np.ndarray]]) -> np.
     through = cv2.bitwise_not(alpha)
     person = cv2.multiply(scene.image, cv2.merge([alpha] * 3), scale=1 / 255)
     mixed = cv2.add(person, cv2.multiply(scenery, cv2.merge([through] * 3), scale=1 / 255))
-    # Where nothing was put, the photo stays as it is to the bit.
+    # Pixels that no occluder touches keep their exact values.
     touched = np.zeros(scene.mask.shape, np.uint8)
     for p, _ in patches:
         where = _slices(scene, p)
@@ -147,7 +147,7 @@ def _visible(
 
 
 def _claim(taken: np.ndarray, scene: Crop, p: Placement) -> np.ndarray:
-    """The pixels of `p` that nobody has taken (bool H x W); they are then marked in `taken`."""
+    """Return the pixels of `p` that are not yet taken (bool H x W), and mark them in `taken`."""
     mask = np.zeros(taken.shape, np.uint8)
     where = _slices(scene, p)
     if where is not None:
@@ -158,14 +158,14 @@ def _claim(taken: np.ndarray, scene: Crop, p: Placement) -> np.ndarray:
 
 
 def _shadowed(image: np.ndarray, scene: Crop, front: Sequence[Placement], strength: float) -> np.ndarray:
-    """Darken a flat soft spot about the foot of each occluder that stands on the ground in sight."""
+    """Darken a flat soft spot around the foot of each occluder that visibly stands on the ground."""
     height, width = image.shape[:2]
     dark = np.zeros((height, width), np.uint8)
     ground = scene.box[3] - (scene.box[3] - scene.box[1]) // 16
     for p in front:
         rows = np.flatnonzero(p.hard.any(axis=1))
         if rows.size == 0 or p.box[3] < ground or p.box[3] > height:
-            continue  # it is held up or hangs, or its foot is out of sight
+            continue  # it is held or hangs, or its foot is not visible
         foot = int(rows[-1])
         span = np.flatnonzero(p.hard[max(0, foot - p.patch.shape[0] // 5) : foot + 1].any(axis=0))
         middle = (p.x + int(span[0] + span[-1]) // 2, p.y + foot)
@@ -178,7 +178,7 @@ def _shadowed(image: np.ndarray, scene: Crop, front: Sequence[Placement], streng
 
 
 def _colours(scene: Crop, p: Placement, image: np.ndarray, harmonise: str, amount: float) -> np.ndarray:
-    """The patch with its colours brought towards those of the image around it."""
+    """Match the colours of the patch to those of the image around it."""
     where = _slices(scene, p)
     if harmonise == "none" or where is None:
         return p.patch
@@ -194,7 +194,7 @@ def _colours(scene: Crop, p: Placement, image: np.ndarray, harmonise: str, amoun
 
 
 def _reinhard(source: np.ndarray, mask: np.ndarray, target: np.ndarray, amount: float) -> np.ndarray:
-    """Match mean and deviation of each Lab channel; the deviation changes by a factor of 2 at most."""
+    """Match mean and deviation of each Lab channel; the deviation changes by at most a factor of 2."""
     lab = cv2.cvtColor(source, cv2.COLOR_RGB2LAB)
     mean, deviation = (v.ravel() for v in cv2.meanStdDev(lab, mask=mask))
     wanted_mean, wanted_deviation = (v.ravel() for v in cv2.meanStdDev(cv2.cvtColor(target, cv2.COLOR_RGB2LAB)))
@@ -217,6 +217,6 @@ def _histogram(source: np.ndarray, mask: np.ndarray, target: np.ndarray, amount:
 
 
 def _table(levels: np.ndarray, matched: np.ndarray, amount: float) -> np.ndarray:
-    """uint8 256 x 1 x 3 look-up table between the identity and the match."""
+    """A look-up table (uint8 256 x 1 x 3) that interpolates between the identity and the match."""
     mixed = np.rint(levels + (matched - levels) * amount)
     return np.clip(mixed, 0, 255).astype(np.uint8)[:, None, :]

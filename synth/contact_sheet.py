@@ -1,4 +1,4 @@
-"""The contact sheet: what a dataset looks like, in one picture."""
+"""The contact sheet: an overview of a dataset in one picture."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _INITIAL = (250, 200, 0)
 
 
 def panel(sample: Sample, side: int) -> np.ndarray:
-    """One row of the sheet, uint8: occluded image, complete image, modal (green) and hidden (red) with the outline of
-    the initial mask (yellow), parsing. What the sample lacks is left grey."""
+    """One sample's row of pictures, uint8: occluded image, complete image, masks, parsing. Missing pictures are grey.
+
+    The masks are modal (green) and hidden (red), with the outline of the initial mask (yellow).
+    """
     grey = np.full((side, side, 3), 230, np.uint8)
     overlay = (sample.image * 0.45).astype(np.uint8)
     overlay[sample.modal] = overlay[sample.modal] // 2 + np.array(_VISIBLE, np.uint8) // 2 + 20
@@ -39,7 +41,7 @@ def panel(sample: Sample, side: int) -> np.ndarray:
 
 
 def draw(records: Sequence[SampleRecord], columns: int = 3, side: int = 160) -> np.ndarray:
-    """uint8 H x W x 3: a grid of panels with captions (split, id, ratio, occluders)."""
+    """Draw a grid of panels with captions (split, id, ratio, occluders), uint8 H x W x 3."""
     width, height = 4 * side + _GAP, side + _CAPTION + _GAP
     rows = max(1, -(-len(records) // columns))
     sheet = np.full((rows * height + _GAP, columns * width + _GAP, 3), 255, np.uint8)

@@ -1,4 +1,4 @@
-"""The square crop about a person, and what of it is worth computing once."""
+"""The square crop around a person, with derived values that are computed once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Jitter:
     """Random geometry of a crop; the defaults are those of the parent code's proxy.
 
     Args:
-        shift: of the centre, share of the side, each way.
-        scale: range that the side is multiplied with.
-        flip: chance of mirroring.
-        keep_inside: never cut the person's box, whatever shift and scale say.
+        shift: maximum shift of the centre in each direction, as a share of the side.
+        scale: range of the factor that multiplies the side.
+        flip: probability of mirroring.
+        keep_inside: never cut the person's box, regardless of shift and scale.
     """
 
     shift: float = 0.2
@@ -38,13 +38,13 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Crop:
-    """A person in the frame of a sample. Treat the arrays as read-only: samples share them.
+    """A person in the frame of a sample. Samples share the arrays: treat them as read-only.
 
     Args:
         image: uint8 H x W x 3, RGB.
         mask: bool H x W, the whole person.
-        parsing: uint8 H x W, LIP ids, over 0 exactly where `mask` is; or None.
-        photo: the rectangle (x0, y0, x1, y1), end exclusive, that shows photo and not padding; all where None.
+        parsing: uint8 H x W, LIP ids, non-zero exactly where `mask` is true; or None.
+        photo: the rectangle (x0, y0, x1, y1), end exclusive, that contains the photo without padding; None: all.
     """
 
     image: np.ndarray
@@ -63,41 +63,41 @@ class Crop:
 
     @cached_property
     def area(self) -> int:
-        """Pixels of the person."""
+        """Area of the person, pixels."""
         return int(cv2.countNonZero(self.pixels))
 
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """Tight box (x0, y0, x1, y1), end exclusive."""
         box = masks.tight_box(self.mask)
-        assert box is not None  # __post_init__ saw a pixel
+        assert box is not None  # __post_init__ found a pixel
         return box
 
     @cached_property
     def frame(self) -> tuple[int, int, int, int]:
-        """`photo`, filled in. Occluders end at it, as they would had they stood before the camera."""
+        """`photo`, or the whole frame if None. Occluders are clipped to it, as if they were in the original photo."""
         height, width = self.mask.shape
         return self.photo or (0, 0, width, height)
 
     @cached_property
     def cell(self) -> int:
-        """Side in pixels of a cell of the grid that placement searches."""
+        """Side of a cell in the placement grid, pixels."""
         return max(1, math.ceil(max(self.mask.shape) / _COARSE))
 
     @cached_property
     def grid(self) -> Field:
-        """The person on that grid."""
+        """The person's mask on the placement grid."""
         return field(self.pixels, self.box, self.cell)
 
     @cached_property
     def soft(self) -> np.ndarray:
-        """uint8 alpha of the person for things behind them: soft inside the outline, 0 outside the mask."""
+        """uint8 alpha of the person over objects behind them: soft inside the outline, 0 outside the mask."""
         blurred = cv2.blur(self.pixels, (3, 3), borderType=cv2.BORDER_REPLICATE)
         return cv2.bitwise_and(blurred, self.pixels)
 
 
 def jittered(box: tuple[int, int, int, int], jitter: Jitter, rng: np.random.Generator) -> tuple[Window, bool]:
-    """A random window about the box, and whether to mirror it."""
+    """A random window around the box, and whether to mirror it."""
     x0, y0, x1, y1 = box
     dx, dy = (float(v) for v in rng.uniform(-jitter.shift, jitter.shift, 2))
     scale = float(rng.uniform(*jitter.scale))
@@ -112,12 +112,12 @@ def jittered(box: tuple[int, int, int, int], jitter: Jitter, rng: np.random.Gene
 def crop(
     human: Human, size: int | None = 256, jitter: Jitter | None = None, rng: np.random.Generator | None = None
 ) -> Crop:
-    """Cut a person out of their photo.
+    """Crop the photo around a person.
 
     Args:
-        human: as a source loads it.
-        size: side of the square result in pixels; None for native: the photo as it is, no crop.
-        jitter: random geometry, drawn from `rng`; the square about the person where None. Native takes its flip alone.
+        human: as returned by a source's `load`.
+        size: side of the square result, pixels; None (native): the uncropped photo.
+        jitter: random geometry, drawn from `rng`; None: the centred square. Native size uses only its flip.
     """
     box = masks.tight_box(human.mask)
     if box is None:
@@ -136,7 +136,7 @@ def crop(
 
 
 def mirrored(source: Crop) -> Crop:
-    """The crop mirrored; left and right labels change places, as the person's left hand is now their right."""
+    """Mirror the crop and swap left and right labels, because the person's left hand becomes their right hand."""
     parsing = None if source.parsing is None else LIP.flip_table()[source.parsing[:, ::-1]]
     x0, y0, x1, y1 = source.frame
     width = source.mask.shape[1]
@@ -149,7 +149,7 @@ def mirrored(source: Crop) -> Crop:
 
 
 def _cut(human: Human, where: Window, size: int) -> Crop:
-    """All arrays through one geometry: pixel centres map onto pixel centres in photo and label alike."""
+    """Crop all arrays with the same geometry: pixel centres map to pixel centres in photo and labels."""
     shrink = where.side > size
     photo = cv2.resize(
         cut(human.image, where), (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
@@ -162,7 +162,7 @@ def _cut(human: Human, where: Window, size: int) -> Crop:
         min(size, math.ceil((width - where.x) * scale)),
         min(size, math.ceil((height - where.y) * scale)),
     )
-    # INTER_NEAREST would take the top left pixel of each square, half a square off the photo.
+    # INTER_NEAREST would take the top left pixel of each square, which is half a square off.
     if human.parsing is not None:
         parsing = cv2.resize(cut(human.parsing, where), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
         return Crop(photo, parsing > 0, parsing, frame)

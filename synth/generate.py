@@ -1,4 +1,4 @@
-"""One sample, from top to bottom. Sample (human, variant) depends on the spec, the seed and those two alone."""
+"""Makes single samples. A sample (human, variant) depends only on the spec, the seed, the human and the variant."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from deocc_bench.synth.placement_rules import RULES
 from deocc_bench.synth.placement_solver import PlacementRequest, Rejected, solve
 from deocc_bench.synth.spec import SynthSpec
 
-ATTEMPTS = 4  # fresh draws of occluders before a sample is given up
-_SPARES = 6  # occluders beyond those needed that an attempt may turn to
+ATTEMPTS = 4  # draws of occluders before a sample is rejected
+_SPARES = 6  # extra occluders that an attempt may use
 _SHADOW = 0.6
 _CACHE_BYTES = 600_000_000
-# More hidden pixels than this whose colour is that of the person make the occluder invisible: black on black.
+# Maximum share of hidden pixels whose colour does not change; above it the occluder is invisible (black on black).
 _MAX_UNCHANGED = 0.2
 
 
 @dataclass(frozen=True)
 class PreparedHuman:
-    """A human with what all their samples share: the crop, or with geometric augmentation the photo."""
+    """A human with the data that all their samples share: the crop, or the photo if geometry is augmented."""
 
     id: str
     group_id: str
@@ -43,7 +43,7 @@ class PreparedHuman:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels held."""
+        """Size of the pixel arrays, bytes."""
         held: Any = self.scene or self.human
         return sum(a.nbytes for a in (held.image, held.mask, held.parsing) if a is not None)
 
@@ -57,10 +57,10 @@ class Rejection:
 
 
 class Generator:
-    """Makes samples. Holds the occluders of each split and a cache of prepared ones.
+    """Makes samples. Keeps the occluders of each split and a cache of prepared ones.
 
     Args:
-        spec: what is asked for.
+        spec: the settings of the dataset.
         pools: occluders by split.
     """
 
@@ -71,7 +71,7 @@ class Generator:
         self._jitter = augment.jitter(spec.augment)
 
     def prepare(self, human: Human) -> PreparedHuman:
-        """What all samples of a human share."""
+        """Compute the data that all samples of a human share."""
         if self._jitter is None:
             scene = crop(human, self.spec.size)
             return PreparedHuman(human.id, human.group_id, human.licence, scene, None)
@@ -82,11 +82,11 @@ class Generator:
     def sample(
         self, human: PreparedHuman, split: str, variant: int, key: tuple[object, ...] | None = None
     ) -> Sample | Rejection:
-        """One sample, or why there is none after `ATTEMPTS` draws of occluders, each from randomness of its own.
+        """Make one sample, or return the rejection after `ATTEMPTS` independent draws of occluders.
 
         Args:
-            split: its occluders come from the pool of this split.
-            variant: decides the requested ratio, and with the human all else.
+            split: the occluders come from the pool of this split.
+            variant: selects the requested ratio and, together with the human, all randomness.
             key: replaces the variant as the source of randomness, e.g. ("epoch", 3, 0).
         """
         spec = self.spec
@@ -157,7 +157,7 @@ class Generator:
         return self._prepared.get(occluder_id, lambda: prepare(self.pools[split].load(occluder_id), max_side=side))
 
     def _problem(self, made: Composite, low: float, high: float) -> str | None:
-        # The composed masks decide, whatever the solver believes.
+        # The composed masks decide, not the solver's estimate.
         slack = 0.02 if low == high else 0.0
         if not low - slack <= made.ratio <= high + slack:
             return f"the composed ratio is {made.ratio:.4f}, outside {low:g} to {high:g}"
@@ -173,7 +173,7 @@ class Generator:
 
 
 def _shrunk(human: Human, size: int | None, jitter: Jitter) -> Human:
-    """The photo no larger than its nearest crop needs: random crops then cost a fraction of the full photo's."""
+    """Shrink the photo to the resolution that the closest crop needs, which makes random crops much cheaper."""
     box = masks.tight_box(human.mask)
     if size is None or box is None:
         return human

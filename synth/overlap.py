@@ -1,8 +1,8 @@
-"""How many of the person's pixels an occluder hides, for all its positions at once, and exactly for one.
+"""Counts the person's pixels that an occluder hides: for all positions at once on a coarse grid, or exactly for one.
 
-All positions: the Fourier transform turns the sum over pixels into a product. The masks are brought to a coarse grid
-with small integer values, so the sums are integers below 2^24 and are rounded back to them: the transform's own
-rounding, which differs between processors, leaves no trace.
+For all positions, the Fourier transform turns the sum over pixels into a product. The masks are reduced to a coarse
+grid with small integer values. The sums are therefore integers below 2^24, and rounding them removes the rounding error
+of the transform, which differs between processors.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_LEVELS = 16  # a coarse cell counts its pixels in sixteenths
-MARGIN = 3  # cells about the person where an occluder hides nothing
+_LEVELS = 16  # the coverage of a coarse cell is counted in sixteenths
+MARGIN = 3  # cells around the person where an occluder hides nothing
 
 
 @dataclass(frozen=True)
 class Field:
-    """Pixels of a mask on a coarse grid over the box of the person.
+    """A mask on a coarse grid over the box of the person.
 
     Args:
-        x, y: pixel of the grid's corner.
-        cell: side of a cell in pixels.
-        values: float32 rows x columns, whole numbers 0..16: how full each cell is.
+        x, y: pixel position of the grid's top left corner.
+        cell: side of a cell, pixels.
+        values: float32 rows x columns, integers 0..16: the coverage of each cell.
     """
 
     x: int
@@ -33,13 +33,13 @@ class Field:
 
     @property
     def unit(self) -> float:
-        """Pixels that a value of 1 stands for."""
+        """Number of pixels per unit of `values`."""
         return self.cell * self.cell / _LEVELS
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Overlap for all positions: `pixels[i, j]` (float32) is that with the top left at (x + j cell, y + i cell)."""
+    """Overlap for all positions: `pixels[i, j]` (float32) has the top left corner at (x + j cell, y + i cell)."""
 
     x: int
     y: int
@@ -59,7 +59,7 @@ def counts(person: Field, piece: np.ndarray) -> Counts:
     rows = person.values.shape[0] + piece.shape[0] - 1 + 2 * MARGIN
     columns = person.values.shape[1] + piece.shape[1] - 1 + 2 * MARGIN
     size = (cv2.getOptimalDFTSize(rows), cv2.getOptimalDFTSize(columns))
-    # The person is set in by the largest displacement up and left, so that no displacement is negative.
+    # The person is offset by the largest displacement up and left, so that no displacement is negative.
     up, left = piece.shape[0] - 1 + MARGIN, piece.shape[1] - 1 + MARGIN
     product = cv2.mulSpectrums(_spectrum(person.values, size, up, left), _spectrum(piece, size, 0, 0), 0, conjB=True)
     table = np.rint(cv2.idft(product, flags=cv2.DFT_SCALE)[:rows, :columns]) * np.float32(person.unit)
@@ -67,7 +67,7 @@ def counts(person: Field, piece: np.ndarray) -> Counts:
 
 
 def exact(pixels: np.ndarray, hard: np.ndarray, x: int, y: int) -> int:
-    """Pixels of the H x W mask that an occluder (h x w, both uint8 0 / 255) with top left at (x, y) covers."""
+    """Number of pixels of the H x W mask covered by an occluder (h x w, both uint8 0 / 255) with top left (x, y)."""
     height, width = pixels.shape
     h, w = hard.shape
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + w), min(height, y + h)
@@ -77,7 +77,7 @@ def exact(pixels: np.ndarray, hard: np.ndarray, x: int, y: int) -> int:
 
 
 def _coarse(mask: np.ndarray, cell: int) -> np.ndarray:
-    """uint8 mean over cells; the last row and column are filled up with 0."""
+    """The uint8 mean over cells; the last row and column are padded with 0."""
     h, w = mask.shape
     rows, columns = -(-h // cell), -(-w // cell)
     if (rows * cell, columns * cell) != (h, w):

@@ -1,4 +1,4 @@
-"""Which humans become samples, in which split and shard: decided before the first pixel is written."""
+"""The plan of a dataset: which humans are used, in which split and shard. Made before any sample is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCAN_CHUNK = 16
 
 @dataclass(frozen=True)
 class HumanEntry:
-    """An accepted human: which source has it, and its split."""
+    """An accepted human, with its source and its split."""
 
     id: str
     group_id: str
@@ -31,14 +31,14 @@ class HumanEntry:
 
 @dataclass(frozen=True)
 class Plan:
-    """The humans that are used, sorted by id, and what was left out.
+    """The accepted humans, sorted by id, and the rejected humans and occluders.
 
     Args:
         accepted: in order of id; `rejected`: (kind, id, reason) of humans and occluders, sorted.
-        human_reasons: how many humans were rejected, by reason.
-        described: what the sources of humans and occluders say of themselves, JSON-able.
+        human_reasons: number of rejected humans, by reason.
+        described: the `describe()` of the human and occluder sources, JSON-able.
         sources: the open human sources, in the order of the spec; `pools`: the occluders of each split. Worker
-            processes take these over: to open a source can mean to look at every label or instance in it.
+            processes reuse these, because opening a source may read every label or instance in it.
     """
 
     accepted: tuple[HumanEntry, ...]
@@ -49,13 +49,13 @@ class Plan:
     pools: Mapping[str, OccluderPool]
 
     def shards(self) -> list[tuple[int, tuple[HumanEntry, ...]]]:
-        """(number, humans): runs of the sorted list, so that shards in order are samples in order."""
+        """(number, humans): consecutive runs of the sorted list, so shards in order contain samples in order."""
         return [
             (i // SHARD_HUMANS, self.accepted[i : i + SHARD_HUMANS]) for i in range(0, len(self.accepted), SHARD_HUMANS)
         ]
 
     def key(self, spec: SynthSpec) -> str:
-        """What a resumed run must agree with: spec, inputs and versions."""
+        """A key of spec, inputs and versions, which a resumed run must match."""
         return digest(spec.digest(), repr(self.accepted), repr(self.rejected), repr(sorted(versions().items())))
 
 
@@ -67,7 +67,7 @@ def open_sources(spec: SynthSpec) -> list[HumanSource]:
 def open_pool(
     spec: SynthSpec, sources: Sequence[HumanSource], accepted: Sequence[HumanEntry], skip_bad: bool
 ) -> OccluderPool:
-    """All occluders of a spec. `humans` draws on the accepted humans of the first source that has any."""
+    """All occluders of a spec. The kind `humans` uses the accepted humans of the first source that has any."""
     opened = []
     for text in spec.occluders:
         if text.partition(":")[0] == "humans":
@@ -81,7 +81,7 @@ def open_pool(
 
 
 def split_pools(spec: SynthSpec, pool: OccluderPool, entries: Sequence[HumanEntry]) -> dict[str, OccluderPool]:
-    """The occluders of each split that has humans. A group is in one split, humans and occluders alike.
+    """The occluders of each split that has humans. A group of humans or occluders stays in one split.
 
     Raises:
         InputError: a split has humans but no occluder.
@@ -90,7 +90,7 @@ def split_pools(spec: SynthSpec, pool: OccluderPool, entries: Sequence[HumanEntr
     by_split: dict[str, list[str]] = {name: [] for name in spec.splits}
     for occluder_id in pool.ids:
         group = pool.group_of(occluder_id)
-        # An occluder cut from a human's photo goes where that photo goes.
+        # An occluder from a human's photo goes into the split of that photo.
         by_split[group_splits.get(group) or spec.split_of(group, "occluder")].append(occluder_id)
     counts = ", ".join(f"{len(ids)} in {name}" for name, ids in by_split.items())
     for name in {e.split for e in entries}:
@@ -98,13 +98,13 @@ def split_pools(spec: SynthSpec, pool: OccluderPool, entries: Sequence[HumanEntr
             raise InputError(
                 f"--occluders {' '.join(spec.occluders)}",
                 f"no occluder falls into split {name!r} ({counts})",
-                "give more occluders (`--occluders shapes` adds drawn ones), other --splits or another --seed",
+                "give more occluders (`--occluders shapes` adds drawn ones), or change --splits or --seed",
             )
     return {name: pool.subset(ids) for name, ids in by_split.items() if ids}
 
 
 class Scan:
-    """Looks at humans without decoding photos: what a worker process runs. Returns (info or error line, ...)."""
+    """Reads the info of humans without decoding photos, in a worker process. Returns (info or error line, ...)."""
 
     def __init__(self, sources: Sequence[HumanSource]) -> None:
         self.sources = sources
@@ -128,15 +128,15 @@ def make_plan(
     skip_bad: bool = False,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Plan:
-    """Look at every human, apply the filters, assign splits.
+    """Read the info of every human, apply the filters and assign splits.
 
     Args:
-        limit: use the first so many accepted humans, in order of id.
+        limit: use only the first `limit` accepted humans, in order of id.
         skip_bad: list broken inputs as rejected instead of stopping at the first one (in order of id).
-        advance: told how many humans were just looked at.
+        advance: progress callback, called with the number of humans just read.
 
     Raises:
-        InputError: a broken input, two sources with one id, or no human left (with the counts by reason).
+        InputError: a broken input, an id in two sources, or no human left (with the counts by reason).
     """
     sources = open_sources(spec)
     chunks = [

@@ -1,4 +1,4 @@
-"""`synth`, from sources to a finished folder. Work is committed shard by shard, so that a killed run can go on."""
+"""`synth`: makes a dataset folder from sources. Each shard is committed when done, so a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from deocc_bench.synth.statistics import DatasetStatistics, parts_hidden
 
 WORK = ".work"
 _PLAN = "plan.json"
-_WAITING = 6  # samples made and not yet written
+_WAITING = 6  # maximum number of samples waiting to be written
 
 Shard = tuple[int, tuple[HumanEntry, ...]]
 
@@ -46,19 +46,19 @@ def synthesise(
     skip_bad: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Make a dataset folder; returns the content of its `dataset.json`.
+    """Make a dataset folder and return the content of its `dataset.json`.
 
     Args:
-        out: a new or empty folder, or with `resume` one that this function was stopped in.
-        name: the dataset's name; the folder's where None.
-        limit: use so many humans only.
-        skip_bad: go on past broken inputs and list them in `rejected.csv`.
-        quiet: no progress on stderr.
+        out: a new or empty folder; with `resume`, the folder of an interrupted run.
+        name: the name of the dataset; None: the name of the folder.
+        limit: maximum number of humans.
+        skip_bad: skip broken inputs and list them in `rejected.csv`.
+        quiet: show no progress on stderr.
 
     Raises:
-        UsageError: the folder is not empty, or was begun with other settings.
-        InputError: a broken input, or nothing left to do.
-        DeoccError: disk full, a worker was killed.
+        UsageError: the folder is not empty, or was started with other settings.
+        InputError: a broken input, or no sample could be made.
+        DeoccError: the disk is full, or a worker process was killed.
     """
     root = Path(out)
     if (root / INFO_FILE).exists() and resume:
@@ -80,7 +80,7 @@ def synthesise(
         bar.unpause()
         arguments = (spec, str(root), plan.sources, plan.pools)
         for (number, entries), result in engine.run(ShardWorker, arguments, missing, workers, engine_name):
-            # The shard exists once its file does: its pictures were written before.
+            # The shard file marks a finished shard: its pictures were written before it.
             atomic_write(_shard_path(work, number), "".join(json.dumps(r, sort_keys=True) + "\n" for r in result))
             bar.update(len(entries) * spec.variants)
 
@@ -90,10 +90,10 @@ def synthesise(
 
 
 class ShardWorker:
-    """Makes the samples of one shard: what a worker process runs. Returns their lines, rejected ones included.
+    """Makes the samples of one shard in a worker process. Returns their lines, including rejected samples.
 
-    A thread encodes and writes what was made while the next samples are made: OpenCV, zlib, SHA-256 and the disk all
-    let other threads run, so a core that has nothing to do takes half of the work.
+    A thread encodes and writes finished samples while the next ones are made. OpenCV, zlib, SHA-256 and disk access
+    all release the GIL, so an idle core takes half of the work.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ShardWorker:
                 for variant in range(self.spec.variants):
                     made = self.generator.sample(prepared, entry.split, variant)
                     lines.append(writer.submit(self._line, made, entry.split, human.licence, encoded))
-                    # Few samples in waiting: memory stays flat, and a full disk is noticed soon.
+                    # Few samples wait to be written: memory stays flat, and a full disk is noticed early.
                     if len(lines) > _WAITING:
                         lines[-_WAITING - 1].result()
         return [line.result() for line in lines]
@@ -129,7 +129,7 @@ def _check_folder(root: Path, resume: bool) -> None:
         raise UsageError(f"{root}: is a file; give --out a folder")
     begun = (root / WORK / _PLAN).exists()
     if root.exists() and any(root.iterdir()) and not (begun and resume):
-        cure = "add --resume to go on, or choose another --out" if begun else "choose another --out"
+        cure = "add --resume to continue, or choose another --out" if begun else "choose another --out"
         raise UsageError(f"{root}: the folder is not empty; {cure}")
 
 
@@ -138,8 +138,8 @@ def _begin(work: Path, key: str, resume: bool) -> None:
     if resume and path.exists():
         if read_json(path).get("key") != key:
             raise UsageError(
-                f"{work.parent}: was begun with other settings, inputs or versions; "
-                "give the same ones to --resume, or choose another --out"
+                f"{work.parent}: was started with other settings, inputs or versions; "
+                "use the same ones with --resume, or choose another --out"
             )
         sweep_temporary(work.parent)
         return
@@ -182,14 +182,14 @@ def _finish(root: Path, name: str, spec: SynthSpec, plan: Plan, shards: int) -> 
     }
     records = (SampleRecord(root, line["split"], line["image"], line["annotation"]) for line in lines_of(None)())
     write_preview(root / PREVIEW, records)
-    # dataset.json makes a folder a finished dataset; the card is drawn from it, and --resume draws it again.
+    # dataset.json marks a finished dataset. The card is made from it, and --resume makes the card again.
     content = finish(root, name, {split: lines_of(split) for split in used}, info)
     write_card(root, content)
     return content
 
 
 def read_shards(work: Path, count: int) -> Iterator[dict[str, Any]]:
-    """The lines of all shards, in order."""
+    """Read the lines of all shards, in order."""
     for number in range(count):
         with open(_shard_path(work, number), encoding="utf-8") as f:
             for text in f:
@@ -207,5 +207,5 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
 
 
 def progress(quiet: bool, what: str, unit: str, total: int | None = None) -> tqdm:
-    """A bar on stderr with rate and time left; none where stderr is no terminal."""
+    """A progress bar on stderr with rate and time left; disabled if stderr is not a terminal."""
     return tqdm(total=total, desc=what, unit=unit, disable=quiet or None, dynamic_ncols=True, mininterval=0.5)

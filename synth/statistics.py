@@ -1,4 +1,4 @@
-"""Statistics of a dataset, gathered line by line: mergeable counts, so that memory does not grow with the samples."""
+"""Statistics of a dataset, accumulated line by line as counts, so memory does not grow with the number of samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BINS = 20
 
 @dataclass
 class DatasetStatistics:
-    """Counts over the samples of a dataset or split. `add` lines, then `summary`."""
+    """Counts over the samples of a dataset or split. `add` the lines, then call `summary`."""
 
     samples: int = 0
     ratio_histogram: Counter[int] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class DatasetStatistics:
             self.part_share[part] = self.part_share.get(part, 0.0) + share
 
     def summary(self) -> dict[str, Any]:
-        """JSON-able statistics; shares and means are null where nothing was counted."""
+        """JSON-able statistics; shares and means are null if nothing was counted."""
         n = self.samples
         return {
             "samples": n,
@@ -101,7 +101,7 @@ def gather(lines: Iterable[Line]) -> DatasetStatistics:
 
 
 def parts_hidden(parsing: np.ndarray, invisible: np.ndarray) -> dict[str, float]:
-    """Share of each LIP part's pixels that is invisible, for the parts present.
+    """The invisible share of each LIP part that is present.
 
     Args:
         parsing: uint8 H x W, amodal; invisible: bool H x W.
@@ -112,7 +112,7 @@ def parts_hidden(parsing: np.ndarray, invisible: np.ndarray) -> dict[str, float]
 
 
 def bar_chart(values: dict[str, int], width: int = 32) -> list[str]:
-    """Text bars, one a row, scaled to the largest value: for terminals and dataset cards."""
+    """Text bars, one per row, scaled to the largest value, for terminals and dataset cards."""
     top = max(values.values(), default=0)
     name_width = max((len(k) for k in values), default=0)
     return [

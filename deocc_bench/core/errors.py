@@ -1,4 +1,4 @@
-"""What a user sees when something is wrong: one line that says what, where, and what to do."""
+"""Errors shown to the user: one line with the place, the problem and the cure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 class DeoccError(Exception):
-    """A failure the user can act on. The command line prints its message alone and exits with `exit_code`."""
+    """A failure that the user can act on. The command line prints only its message and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class InputError(DeoccError):
-    """Bad input: a file, folder or value the user gave.
+    """Bad input: a file, folder or value given by the user.
 
     Args:
         where: the file, folder, option or value.
         problem: what is wrong with it.
-        cure: what to do about it.
+        cure: how to fix it.
     """
 
     def __init__(self, where: str | Path, problem: str, cure: str) -> None:
@@ -29,11 +29,11 @@ class InputError(DeoccError):
 
 
 class InvariantError(DeoccError):
-    """A value that breaks an invariant of its type, e.g. a modal mask that leaves the amodal one."""
+    """A value that violates an invariant of its type, e.g. a modal mask that extends beyond the amodal mask."""
 
 
 class UsageError(DeoccError):
-    """Wrong usage of the command line or the API: an unknown name, a contradiction between options."""
+    """Wrong usage of the command line or the API: an unknown name or contradictory options."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Atomic file writes (a temporary name, then a rename), JSON files and digests."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 
 _TMP_PREFIX = ".tmp-"
-# The only way to read it is to set it, which would be felt by other threads: once, while there is one.
+# The umask can only be read by setting it, which affects all threads. So it is read once, at import.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path` so that a killed run leaves the old file or the new one, never a part.
+    """Write `data` (text as UTF-8) to `path` atomically: a killed run leaves the old file or the new one, never a part.
 
     Raises:
-        DeoccError: the disk is full or the folder can't be written; names the file and the cure.
+        DeoccError: the disk is full or the folder is not writable; the message names the file and the cure.
     """
     path = Path(path)
     raw = data.encode() if isinstance(data, str) else data
@@ -43,8 +43,8 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 def write_error(path: str | Path, error: OSError) -> DeoccError:
     """The one-line error for a failed write, with its cure."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DeoccError(f"{path}: no space left on the device; free some, then go on with --resume")
-    return DeoccError(f"{path}: can't be written ({error.strerror or error}); choose a folder you may write to")
+        return DeoccError(f"{path}: no space left on the device; free some space, then continue with --resume")
+    return DeoccError(f"{path}: can't be written ({error.strerror or error}); choose a writable folder")
 
 
 def require_empty(folder: str | Path, cure: str = "choose another --out") -> None:
@@ -61,7 +61,7 @@ def require_empty(folder: str | Path, cure: str = "choose another --out") -> Non
 
 
 def sweep_temporary(folder: str | Path) -> int:
-    """Remove what a killed run left half-written below `folder`; returns how many files."""
+    """Remove temporary files that killed runs left below `folder`; return the number of files."""
     leftovers = [p for p in Path(folder).rglob(f"{_TMP_PREFIX}*") if p.is_file()]
     for p in leftovers:
         p.unlink(missing_ok=True)
@@ -69,15 +69,15 @@ def sweep_temporary(folder: str | Path) -> int:
 
 
 def dump_json(value: Any, indent: int | None = 1) -> str:
-    """JSON text with sorted keys and a final newline: the same text for the same value. NaN is refused."""
+    """JSON text with sorted keys and a final newline: equal values have equal text. NaN raises ValueError."""
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: str | Path) -> Any:
-    """The parsed JSON file.
+    """Read and parse a JSON file.
 
     Raises:
-        InputError: missing, unreadable or not JSON.
+        InputError: the file is missing, unreadable or not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def read_json(path: str | Path) -> Any:
         raise InputError(path, f"can't be read ({error})", "check the path and its permissions") from error
     except json.JSONDecodeError as error:
         raise InputError(
-            path, f"not valid JSON (line {error.lineno}, {error.msg})", "write it anew or mend that line"
+            path, f"not valid JSON (line {error.lineno}, {error.msg})", "correct that line or create the file again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Image files in and out. RGB uint8 H x W x 3 in memory; PNG on disk.
+"""Reading and writing image files. RGB uint8 H x W x 3 in memory; PNG on disk.
 
 OpenCV decodes and encodes: with the settings below it writes a 256 x 256 photo in half the time of Pillow's fastest
 level, at the same size (`python benchmarks/encoders.py`). Pillow reads and writes palettes, which OpenCV can't.
@@ -16,10 +16,10 @@ from PIL import Image, UnidentifiedImageError
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
 
-# IPP picks its code by CPU, and its results differ in the last bit: a dataset must not depend on the machine.
+# IPP selects its code by CPU, and the results differ in the last bit. A dataset must not depend on the machine.
 cv2.ipp.setUseIPP(False)
 
-# Run-length strategy on up-filtered rows: on photos smaller and faster than zlib's default strategy at level 1.
+# Run-length strategy on up-filtered rows: for photos, smaller and faster than zlib's default strategy at level 1.
 _PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
@@ -31,14 +31,14 @@ _PNG = [
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
-_REPLACE = "replace the file, or leave it out with --skip-bad"
+_REPLACE = "replace the file, or skip it with --skip-bad"
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
-    """The photo as uint8 H x W x 3, RGB: grey repeated, alpha dropped, EXIF rotation ignored (as labels do).
+    """Read a photo as uint8 H x W x 3, RGB. Grey is repeated, alpha dropped, EXIF rotation ignored (as in labels).
 
     Raises:
-        InputError: missing, not an image, or cut off before its end.
+        InputError: the file is missing, not an image, or truncated.
     """
     raw = _read_complete(path)
     image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -48,10 +48,10 @@ def read_rgb(path: str | Path) -> np.ndarray:
 
 
 def read_rgba(path: str | Path) -> np.ndarray:
-    """The cut-out as uint8 H x W x 4, RGBA, alpha not premultiplied.
+    """Read a cut-out as uint8 H x W x 4, RGBA, alpha not premultiplied.
 
     Raises:
-        InputError: missing, broken, or without an alpha channel.
+        InputError: the file is missing, broken, or has no alpha channel.
     """
     raw = _read_complete(path)
     try:
@@ -64,10 +64,10 @@ def read_rgba(path: str | Path) -> np.ndarray:
 
 
 def read_indices(path: str | Path) -> np.ndarray:
-    """Label ids as uint8 H x W, from a palette PNG (its indices, never its colours) or an 8-bit grey one (its values).
+    """Read label ids as uint8 H x W: the indices of a palette image, or the values of an 8-bit grey image.
 
     Raises:
-        InputError: missing, broken, or a colour image, whose ids nobody can know.
+        InputError: the file is missing, broken, or a colour image, whose ids are unknown.
     """
     raw = _read_complete(path)
     try:
@@ -84,19 +84,19 @@ def read_indices(path: str | Path) -> np.ndarray:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """A mask as bool H x W: true where the stored value (index, or grey level) is over 0.
+    """Read a mask as bool H x W: true where the stored value (index or grey level) is above 0.
 
     Raises:
-        InputError: missing, broken, or a colour image.
+        InputError: the file is missing, broken, or a colour image.
     """
     return read_indices(path) > 0
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) from the header alone.
+    """Read (height, width) from the header.
 
     Raises:
-        InputError: missing or not an image.
+        InputError: the file is missing or not an image.
     """
     try:
         with Image.open(path) as im:
@@ -108,10 +108,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def check_complete(path: str | Path) -> None:
-    """Find out cheaply that a file was cut off: a JPEG or PNG must hold its end marker.
+    """Check that a file is not truncated, without decoding it: a JPEG or PNG must contain its end marker.
 
     Raises:
-        InputError: missing, empty or truncated.
+        InputError: the file is missing, empty or truncated.
     """
     _read_complete(path)
 
@@ -138,7 +138,7 @@ def encode_png(array: np.ndarray, palette: bytes | None = None) -> bytes:
 
 
 def write_png(path: str | Path, array: np.ndarray, palette: bytes | None = None) -> None:
-    """`encode_png` to a file, whole or not at all."""
+    """Write the result of `encode_png` to a file, atomically."""
     atomic_write(path, encode_png(array, palette))
 
 
@@ -151,8 +151,8 @@ def _read_complete(path: str | Path) -> bytes:
         raise InputError(path, f"can't be read ({error.strerror})", "check the path and its permissions") from error
     if not raw:
         raise InputError(path, "the file is empty", _REPLACE)
-    # Decoders fill what is missing with grey and say nothing: look for the end marker ourselves. Cameras append data
-    # behind the marker, hence the search in the tail; a thumbnail's marker sits in the head, hence not the whole file.
+    # Decoders silently fill missing data with grey, so we look for the end marker. Cameras append data after the
+    # marker, so we search the tail; a thumbnail's marker is in the head, so we don't search the whole file.
     cut_jpeg = raw[:2] == b"\xff\xd8" and b"\xff\xd9" not in raw[-4096:]
     cut_png = raw[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in raw[-4096:]
     if cut_jpeg or cut_png:

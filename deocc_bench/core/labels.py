@@ -1,6 +1,6 @@
-"""Label spaces of human parsing, and conversions to LIP, the house space, that say what they lose.
+"""Label spaces of human parsing, and conversions to LIP, the space used throughout, that report what is lost.
 
-Sources: the datasets' own documentation, as collected in docs/formats.md. CCP's conversion needs geometry and lives in
+Sources: the documentation of the datasets, collected in docs/formats.md. The conversion of CCP needs geometry and is in
 `deocc_bench.synth.humans.ccp`.
 """
 
@@ -17,7 +17,7 @@ from deocc_bench.core.errors import DeoccError, InputError
 IGNORE = 255
 
 
-# LIP's colours differ from the bit-interleaved ones: they are a table of their own.
+# LIP does not use the bit-interleaved colours, so its colours are listed here.
 _LIP_COLOURS = (
     *((0, 0, 0), (128, 0, 0), (255, 0, 0), (0, 85, 0), (170, 0, 51), (255, 85, 0), (0, 0, 85), (0, 119, 221)),
     *((85, 85, 0), (0, 85, 85), (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 255), (51, 170, 221)),
@@ -32,8 +32,8 @@ class LabelSpace:
     Args:
         name: "LIP", "CIHP", ...
         names: one per id, background first.
-        flip_pairs: ids that change places when the picture is mirrored.
-        ignore: whether 255 may stand for "don't know".
+        flip_pairs: pairs of ids that are swapped when the picture is mirrored.
+        ignore: whether 255 is allowed and means "don't know".
     """
 
     name: str
@@ -52,17 +52,17 @@ class LabelSpace:
         return self.names.index(name)
 
     def flip_table(self) -> np.ndarray:
-        """uint8 (256,): id -> id in the mirrored picture. Apply it together with reversing the columns."""
+        """uint8 (256,): id -> id in the mirrored picture. The caller also reverses the columns."""
         table = np.arange(256, dtype=np.uint8)
         for a, b in self.flip_pairs:
             table[a], table[b] = b, a
         return table
 
     def check(self, labels: np.ndarray, where: str | Path) -> None:
-        """Refuse ids that the space does not have.
+        """Check that all ids belong to this space.
 
         Raises:
-            InputError: names `where` and the highest bad id.
+            InputError: an id is out of range; the message names `where` and the highest bad id.
         """
         present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
         bad = [int(i) for i in present if i >= self.size and not (self.ignore and i == IGNORE)]
@@ -70,11 +70,11 @@ class LabelSpace:
             raise InputError(
                 where,
                 f"label id {bad[-1]} is out of range: {self.name} has ids 0 to {self.size - 1}",
-                "name the right kind of labels, or mend the file",
+                "choose the right kind of labels, or correct the file",
             )
 
     def palette(self) -> bytes:
-        """768 bytes RGB: LIP's usual colours for LIP and CIHP, VOC's bit-interleaved ones otherwise."""
+        """768 bytes RGB: the usual LIP colours for LIP and CIHP, otherwise VOC's bit-interleaved colours."""
         colours = np.zeros((256, 3), dtype=np.uint8)
         ids = np.arange(256)
         for channel in range(3):
@@ -87,7 +87,7 @@ class LabelSpace:
 
 @dataclass(frozen=True)
 class Conversion:
-    """Labels in a new space, and one sentence for each thing that could not be carried over."""
+    """Labels in a new space, and one sentence for each class that could not be converted exactly."""
 
     labels: np.ndarray
     lost: tuple[str, ...]
@@ -136,7 +136,7 @@ CCP = LabelSpace(
 )
 SPACES: Mapping[str, LabelSpace] = {s.name.lower(): s for s in (LIP, CIHP, ATR, PASCAL_PERSON_PART, CCP)}
 
-# Coarse body parts, as `--hide` and the per-part figures name them, in LIP ids. Left and right are the person's own.
+# Coarse body parts in LIP ids, as used by `--hide` and the per-part metrics. Left and right are the person's own.
 BODY_PARTS: Mapping[str, tuple[int, ...]] = {
     "head": (1, 2, 4, 13),
     "face": (13,),
@@ -154,7 +154,7 @@ BODY_PARTS: Mapping[str, tuple[int, ...]] = {
     "right-foot": (19,),
 }
 
-# Per space: name -> LIP name, and for the names that don't fit, the sentence that says so.
+# Per space: name -> LIP name; and for each name without an exact match, a sentence that says so.
 _TO_LIP: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "CIHP": (
         {n: n for n in CIHP.names if n != "torso-skin"} | {"torso-skin": "upper-clothes"},
@@ -192,14 +192,14 @@ _TO_LIP: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 def convert(
     labels: np.ndarray, source: LabelSpace, target: LabelSpace = LIP, where: str | Path = "labels"
 ) -> Conversion:
-    """Carry uint8 H x W `labels` from `source` to LIP.
+    """Convert uint8 H x W `labels` from `source` to LIP.
 
     Returns:
-        The labels, 255 kept, and a sentence for each class present that LIP can't express.
+        The labels, with 255 kept, and a sentence for each present class that LIP can't express.
 
     Raises:
-        InputError: ids that `source` does not have (names `where`).
-        DeoccError: a pair of spaces without a conversion; CCP needs `deocc_bench.synth.humans.ccp`.
+        InputError: an id is not in `source`; the message names `where`.
+        DeoccError: there is no conversion between the two spaces; CCP needs `deocc_bench.synth.humans.ccp`.
     """
     source.check(labels, where)
     if source is target:

@@ -1,4 +1,4 @@
-"""Binary masks and their run-length form. The only caller of pycocotools' mask API.
+"""Binary masks and their run-length encoding (RLE). The only module that calls pycocotools' mask API.
 
 In memory a mask is bool H x W; on disk it is COCO's compressed RLE, `{"size": [h, w], "counts": str}`, column-major.
 Areas, boxes, unions and IoU are computed on the runs, without decoding.
@@ -17,20 +17,20 @@ from deocc_bench.core.errors import DeoccError
 
 RLE = dict[str, Any]
 
-_LONGEST_RUN = 7  # characters of COCO's text: 35 bits, more than a picture has pixels
+_LONGEST_RUN = 7  # characters per run in COCO's text: 35 bits, more than the number of pixels of any picture
 
 
 def encode(mask: np.ndarray) -> RLE:
-    """The RLE of a bool (or 0/1 uint8) H x W mask; `counts` is text, ready for JSON."""
+    """Encode a bool (or 0/1 uint8) H x W mask as RLE; `counts` is text, ready for JSON."""
     if mask.ndim != 2:
         raise ValueError(f"a mask is H x W, got shape {mask.shape}")
-    # COCO wants columns first: a transpose in OpenCV is several times faster than numpy's strided copy.
+    # COCO expects column-major order. A transpose in OpenCV is several times faster than numpy's strided copy.
     rle = _coco.encode(cv2.transpose(np.ascontiguousarray(mask).view(np.uint8)).T)
     return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
 
 
 def decode(rle: RLE) -> np.ndarray:
-    """The bool H x W mask of an RLE (compressed, or COCO's uncompressed list of counts).
+    """Decode an RLE (compressed, or COCO's uncompressed list of counts) to a bool H x W mask.
 
     Raises:
         DeoccError: the runs don't fill the mask.
@@ -45,22 +45,22 @@ def area(rle: RLE) -> int:
 
 
 def bbox(rle: RLE) -> list[float]:
-    """Tight box [x, y, width, height], COCO's order; zeros for an empty mask."""
+    """Tight box [x, y, width, height] in COCO's order; zeros for an empty mask."""
     return [float(v) for v in _coco.toBbox(_native(rle))]
 
 
 def union(rles: Sequence[RLE]) -> RLE:
-    """The union of one or more masks of one size."""
+    """The union of one or more masks of equal size."""
     return _merge(rles, intersect=False)
 
 
 def intersection(rles: Sequence[RLE]) -> RLE:
-    """The intersection of one or more masks of one size."""
+    """The intersection of one or more masks of equal size."""
     return _merge(rles, intersect=True)
 
 
 def iou(a: RLE, b: RLE) -> float | None:
-    """Intersection over union on the runs; None when both are empty.
+    """Intersection over union, computed on the runs; None if both masks are empty.
 
     Raises:
         DeoccError: the sizes differ (pycocotools itself would return -1).
@@ -76,7 +76,7 @@ def iou(a: RLE, b: RLE) -> float | None:
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float | None:
     """`iou` of two bool masks."""
     if a.shape != b.shape:
-        raise DeoccError(f"masks of one size are compared, got {a.shape} and {b.shape}")
+        raise DeoccError(f"can't compare masks of different sizes, got {a.shape} and {b.shape}")
     total = int(np.count_nonzero(a | b))
     return int(np.count_nonzero(a & b)) / total if total else None
 
@@ -91,7 +91,7 @@ def from_coco(segmentation: Any, height: int, width: int) -> RLE:
     """The RLE of any COCO `segmentation`: polygons, compressed or uncompressed RLE.
 
     Raises:
-        DeoccError: something else, or a size that is not the image's.
+        DeoccError: another type of segmentation, or a size that differs from the image's.
     """
     if isinstance(segmentation, dict) and "counts" in segmentation:
         if list(segmentation.get("size", ())) != [height, width]:
@@ -114,7 +114,7 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 def _check_runs(rle: RLE) -> None:
-    # pycocotools does not: of a wrong sum it reads and writes beyond the mask.
+    # pycocotools does not check this: with a wrong sum it reads and writes beyond the mask.
     height, width = rle["size"]
     if _run_total(rle.get("counts")) != height * width:
         raise DeoccError(f"an RLE whose runs don't fill its {height} x {width} mask")
@@ -127,8 +127,10 @@ def _merge(rles: Sequence[RLE], intersect: bool) -> RLE:
 
 
 def _run_total(counts: Any) -> int:
-    """The sum of an RLE's runs, -1 for what is none: COCO's text packs 5 bits a character, from the third run on as
-    the difference to the run two before."""
+    """The sum of an RLE's runs, or -1 if `counts` is not valid.
+
+    COCO's text packs 5 bits into a character; from the third run on it stores the difference to the run two before.
+    """
     if isinstance(counts, list):
         return sum(counts) if all(isinstance(c, int) and c >= 0 for c in counts) else -1
     if not isinstance(counts, str | bytes):
@@ -155,7 +157,7 @@ def _run_total(counts: Any) -> int:
 def _same_size(rles: Sequence[RLE]) -> None:
     sizes = {tuple(r["size"]) for r in rles}
     if len(sizes) != 1:
-        raise DeoccError(f"masks of one size are combined, got sizes {sorted(sizes)}")
+        raise DeoccError(f"can't combine masks of different sizes, got {sorted(sizes)}")
 
 
 def _native(rle: RLE) -> RLE:

@@ -1,4 +1,4 @@
-"""Mask layers as pictures: what was seen, found, missed and added, told apart by colour and by pattern."""
+"""Mask layers as pictures, with a colour and a pattern for visible, found, missed and extra pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-# Classes of a mask layer. Each differs in pattern too, so that it reads without colour.
+# Classes of a mask layer. Patterns differ too, so that errors can be recognised without colour.
 NOTHING, SEEN, FOUND, MISSED, EXTRA = range(5)
 
 
@@ -15,7 +15,7 @@ LAYER_NAMES = {
     SEEN: "visible and predicted",
     FOUND: "hidden and predicted",
     MISSED: "missed (striped)",
-    EXTRA: "too much (dotted)",
+    EXTRA: "extra (dotted)",
 }
 
 
@@ -35,7 +35,7 @@ def mask_layer(predicted: np.ndarray, amodal: np.ndarray, modal: np.ndarray) -> 
 
 
 def encode_layer(layer: np.ndarray) -> bytes:
-    """PNG bytes of a mask layer: a palette with transparency, classes told apart by pattern and colour."""
+    """PNG bytes of a mask layer: a palette image with transparency; classes differ in pattern and colour."""
     picture = Image.fromarray(_patterned(layer), "P")
     picture.putpalette(_COLOURS[:, :3].tobytes())
     buffer = io.BytesIO()
@@ -44,7 +44,7 @@ def encode_layer(layer: np.ndarray) -> bytes:
 
 
 def paint_layer(image: np.ndarray, layer: np.ndarray) -> np.ndarray:
-    """The picture with a mask layer over it, uint8 H x W x 3; the background dimmed so that the person stands out."""
+    """The picture with a mask layer over it, uint8 H x W x 3; the background is dimmed to emphasise the person."""
     colour = _COLOURS[_patterned(layer)].astype(np.float64)
     alpha = colour[..., 3:] / 255
     return (image * 0.75 * (1 - alpha) + colour[..., :3] * alpha).round().astype(np.uint8)

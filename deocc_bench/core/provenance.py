@@ -1,4 +1,4 @@
-"""Where a number or a file comes from: versions, machine, content digests."""
+"""The provenance of numbers and files: versions, machine, content digests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import numpy as np
 
 from deocc_bench import __version__
 
-# What can change a pixel of a dataset. The fingerprint is promised for these versions only.
+# The packages that can change a pixel of a dataset. The fingerprint is only guaranteed for fixed versions of these.
 DATA_PACKAGES = ("numpy", "opencv-python-headless", "pillow", "pycocotools", "scipy")
 
 
 def versions(packages: Iterable[str] = DATA_PACKAGES) -> dict[str, str]:
-    """Installed versions of `packages`, with Python and deocc-bench; a missing package is left out."""
+    """Installed versions of `packages`, Python and deocc-bench; missing packages are omitted."""
     found = {"python": platform.python_version(), "deocc-bench": __version__}
     for name in packages:
         try:
@@ -32,7 +32,7 @@ def versions(packages: Iterable[str] = DATA_PACKAGES) -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """The machine and the libraries of a run, for the result record. Asks torch only if it is already imported."""
+    """The machine and the libraries of a run, for the result record. Queries torch only if it is already imported."""
     info: dict[str, Any] = {
         **versions((*DATA_PACKAGES, "torch", "torchmetrics", "scikit-image", "pandas")),
         "platform": platform.platform(),
@@ -48,7 +48,7 @@ def environment() -> dict[str, Any]:
 
 
 def digest(*values: np.ndarray | bytes | str) -> str:
-    """Hex SHA-256 over `values` in order; an array counts with its dtype, shape and C-order bytes."""
+    """Hex SHA-256 over `values` in order; an array is hashed by its dtype, shape and C-order bytes."""
     h = hashlib.sha256()
     for value in values:
         if isinstance(value, np.ndarray):
@@ -62,7 +62,7 @@ def digest(*values: np.ndarray | bytes | str) -> str:
 
 
 def code_digest(obj: Any) -> str | None:
-    """Hex SHA-256 of the source file that defines the class or instance `obj`; None where there is no source."""
+    """Hex SHA-256 of the source file that defines the class or instance `obj`; None if there is no source."""
     cls = obj if inspect.isclass(obj) else type(obj)
     try:
         return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()

@@ -1,8 +1,8 @@
-"""Intervals, paired tests and ranks that respect clusters: several variants of one human are not independent.
+"""Clustered intervals, paired tests and ranks. Variants of one human are not independent, so they form a cluster.
 
 Every statistic here is a *mean of ratios of sums*: sample i has a numerator and a denominator in each of K columns, the
 statistic is the mean over the columns (those whose denominator is not 0) of sum(numerators) / sum(denominators).
-A plain mean has denominator 1 (0 where the value is not defined), a pooled metric its own. Needs numpy alone.
+A plain mean has denominator 1 (0 if the value is undefined); a pooled metric has its own denominator. Needs only numpy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from deocc_bench.core.seeding import rng
 
 RESAMPLES = 1000
 PERMUTATIONS = 10_000
-# Up to this many clusters all 2^G sign patterns are enumerated: the p-value is then exact.
+# With up to this many clusters, all 2^G sign patterns are enumerated and the p-value is exact.
 EXACT_CLUSTERS = 13
 LEVEL = 0.95
 _CHUNK = 250
@@ -36,14 +36,14 @@ class Paired:
 
 @dataclass(frozen=True)
 class Rank:
-    """A method's place: 1 + the number of significantly better methods; `tied` lists those it can't be told from."""
+    """A method's rank: 1 + the number of significantly better methods; `tied`: methods not significantly different."""
 
     rank: int
     tied: tuple[str, ...]
 
 
 def statistic(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
-    """Sums (..., K) to the statistic (...): mean over the columns with a denominator above 0; NaN without any."""
+    """The statistic (...) of sums (..., K): the mean over columns with a denominator above 0; NaN if there are none."""
     defined = denominators > 0
     ratio = np.where(defined, numerators, 0.0) / np.where(defined, denominators, 1.0)
     columns = defined.sum(axis=-1)
@@ -51,7 +51,7 @@ def statistic(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
 
 
 def cluster_codes(groups: Sequence[str] | np.ndarray) -> tuple[np.ndarray, int]:
-    """Cluster number of each sample, by sorted group id (so independent of row order), and how many there are."""
+    """Cluster number of each sample, by sorted group id (independent of row order), and the number of clusters."""
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     return codes.ravel(), len(names)
 
@@ -64,7 +64,7 @@ def cluster_sums(values: np.ndarray, codes: np.ndarray, clusters: int) -> np.nda
 
 
 def bootstrap_counts(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Chunks (b, G): how often a resample draws each cluster; the same for every metric and method of a dataset."""
+    """Chunks (b, G): how often each resample draws each cluster; the same for all metrics and methods of a dataset."""
     generator = rng(seed, "cluster-bootstrap", clusters)
     for start in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - start)
@@ -86,10 +86,10 @@ def bootstrap(
     Args:
         numerators, denominators: (N,) or (N, K), no NaN.
         groups: N cluster ids.
-        widths: columns of each statistic, in order, summing to K; None: one statistic of K columns.
+        widths: number of columns of each statistic, in order, summing to K; None: one statistic of K columns.
 
     Returns:
-        float64 (resamples, number of statistics); NaN where a resample leaves a statistic undefined.
+        float64 (resamples, number of statistics); NaN if a statistic is undefined for a resample.
     """
     num, den = _columns(numerators), _columns(denominators)
     edges = np.cumsum([0, *(widths or [num.shape[1]])])
@@ -103,7 +103,7 @@ def bootstrap(
 
 
 def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
-    """Percentile interval of bootstrap draws (B,); None where fewer than half of them are defined."""
+    """Percentile interval of bootstrap draws (B,); None if fewer than half of them are defined."""
     defined = draws[~np.isnan(draws)]
     if len(defined) * 2 < len(draws) or not len(defined):
         return None
@@ -119,7 +119,7 @@ def bootstrap_interval(
     seed: int = 0,
     level: float = LEVEL,
 ) -> tuple[float, float] | None:
-    """Cluster-bootstrap interval of one statistic; None with fewer than two clusters, which carry no spread."""
+    """Cluster-bootstrap interval of one statistic; None for fewer than two clusters, which have no spread."""
     if cluster_codes(groups)[1] < 2:
         return None
     return interval(bootstrap(numerators, denominators, groups, None, resamples, seed)[:, 0], level)
@@ -137,8 +137,8 @@ def paired(
 ) -> Paired:
     """Compare two methods on the same samples: bootstrap of the difference, and a permutation test.
 
-    The test swaps the two methods' results of whole clusters (for a plain mean: flips the sign of the cluster's
-    differences), two-sided. With at most 13 clusters all swaps are enumerated and p is exact (`exact`), else
+    The two-sided test swaps the results of the two methods for whole clusters (for a plain mean: flips the sign of the
+    cluster's differences). With at most 13 clusters all swaps are enumerated and p is exact (`exact`). Otherwise
     p = (1 + hits) / (1 + permutations).
 
     Args:
@@ -158,7 +158,7 @@ def paired(
     exact = clusters <= EXACT_CLUSTERS
     hits = total = 0
     half = [(na + nb).sum(0) / 2, (na - nb) / 2, (da + db).sum(0) / 2, (da - db) / 2]
-    # Ties with the observed value must count, and swapped sums round differently.
+    # Values equal to the observed one must count as hits, but swapped sums are rounded differently.
     threshold = abs(float(observed)) * (1 - 1e-9) - 1e-15
     for signs in swaps(clusters, exact, permutations, seed):
         n, d = signs @ half[1], signs @ half[3]
@@ -170,7 +170,7 @@ def paired(
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p-values, in the order given; None (not tested) stays None and does not count.
+    """Holm's step-down adjusted p-values, in the given order; None (not tested) stays None and is not counted.
 
     Source: S. Holm, Scandinavian Journal of Statistics, 1979.
     """
@@ -189,14 +189,14 @@ def rank_with_ties(
     higher_is_better: bool,
     alpha: float = 0.05,
 ) -> dict[str, Rank]:
-    """Ranks in which methods that can't be told apart share a place.
+    """Ranks in which methods without a significant difference may share a rank.
 
     A method's rank is 1 + the number of methods that are significantly better: their value is better and the
-    adjusted p-value of the pair is at most `alpha`. A pair without a p-value is not told apart.
+    adjusted p-value of the pair is at most `alpha`. A pair without a p-value counts as tied.
 
     Args:
-        values: method -> value; None is not ranked.
-        p_adjusted: Holm-adjusted p-value of each pair, under either order of the names.
+        values: method -> value; methods with None are not ranked.
+        p_adjusted: Holm-adjusted p-value of each pair, with the names in either order.
     """
     known = {name: value for name, value in values.items() if value is not None}
     ranks = {}

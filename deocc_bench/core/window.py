@@ -1,4 +1,4 @@
-"""The square window about a person: where it lies in a photo, and cutting it out."""
+"""The square window around a person: its position in the photo, and cropping to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the photo in pixels: left, top, side. It may leave the photo."""
+    """A square of the photo in pixels: left, top, side. It may extend beyond the photo."""
 
     x: int
     y: int
@@ -18,9 +18,9 @@ class Window:
 
 
 def window(box: tuple[int, int, int, int], shift: tuple[float, float] = (0.0, 0.0), scale: float = 1.0) -> Window:
-    """The square about a tight box (x0, y0, x1, y1): side max(sqrt(3 w h), 1.1 w, 1.1 h), times `scale`.
+    """The square around a tight box (x0, y0, x1, y1): side max(sqrt(3 w h), 1.1 w, 1.1 h), times `scale`.
 
-    `shift` moves its centre, as a share of the side. Source: the proxy of the parent code of the paper's authors.
+    `shift` moves its centre by a share of the side. Source: the proxy in the parent code of the paper's authors.
     """
     x0, y0, x1, y1 = box
     w, h = x1 - x0, y1 - y0
@@ -32,7 +32,7 @@ def window(box: tuple[int, int, int, int], shift: tuple[float, float] = (0.0, 0.
 
 
 def cut(array: np.ndarray, where: Window) -> np.ndarray:
-    """The window of an H x W or H x W x C array at its own resolution; 0 beyond the photo."""
+    """Crop an H x W or H x W x C array to the window at its own resolution; 0 outside the photo."""
     out = np.zeros((where.side, where.side, *array.shape[2:]), array.dtype)
     h, w = array.shape[:2]
     x0, y0 = max(0, where.x), max(0, where.y)

@@ -1,7 +1,7 @@
-"""Humans with their labels: from data sets on disk, or drawn.
+"""Labelled humans, read from data sets on disk or drawn.
 
-Installed packages add kinds under the entry point group `deocc_bench.humans`: a class, called with the path that stands
-after `KIND:`, whose objects are `HumanSource`s.
+Installed packages can add kinds through the entry point group `deocc_bench.humans`. The entry point is a class that
+implements `HumanSource`; it is called with the path after `KIND:`.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ DEFAULT_MANNEQUINS = 60
 
 
 def open_humans(spec: str, seed: int = 0) -> HumanSource:
-    """The source that `KIND:PATH` or `mannequin[:N]` names.
+    """Open the source named by `KIND:PATH` or `mannequin[:N]`.
 
     Args:
-        seed: of the drawn humans; photos have none.
+        seed: random seed of the drawn humans; not used for photos.
 
     Raises:
         UsageError: unknown kind, no path, or a bad number of mannequins.
-        InputError: the folder is missing or laid out otherwise.
+        InputError: the folder is missing or has another layout.
     """
     kind, _, argument = spec.partition(":")
     source = HUMANS.load(kind)
     if kind == "mannequin":
         return source(count=_count(spec, argument), seed=seed)
     if not argument:
-        raise UsageError(f"--humans {spec}: give the folder, as {kind}:PATH")
+        raise UsageError(f"--humans {spec}: give the folder as {kind}:PATH")
     path = Path(argument).expanduser()
     try:
         return source(path)
@@ -64,7 +64,7 @@ def _count(spec: str, argument: str) -> int:
     if not argument:
         return DEFAULT_MANNEQUINS
     if not argument.isdecimal() or int(argument) == 0:
-        raise UsageError(f"--humans {spec}: give how many, as mannequin:100")
+        raise UsageError(f"--humans {spec}: give the number of humans, for example mannequin:100")
     return int(argument)
 
 
@@ -74,7 +74,7 @@ def _kinds_that_fit(path: Path) -> list[str]:
         try:
             layouts = getattr(HUMANS.load(kind), "layouts", None)
         except DeoccError:
-            continue  # a broken package of somebody's: not what the user asked about
+            continue  # a broken third-party package; the user did not ask for it
         if layouts is None:
             continue
         try:

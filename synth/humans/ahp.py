@@ -17,9 +17,9 @@ _PARSING = "PseudoParsingAnnotations"
 
 
 class AhpSource(PhotoFolder):
-    """`JPEGImages/*.jpg` with `Annotations/*.png` (the mask) and, where given, `PseudoParsingAnnotations/*.png`.
+    """`JPEGImages/*.jpg` with `Annotations/*.png` (masks) and, if present, `PseudoParsingAnnotations/*.png`.
 
-    The mask decides who is the person. Parsing outside it is dropped; holes in the parsing take the nearest label.
+    The mask defines the person. Parsing outside the mask is dropped; holes in the parsing take the nearest label.
     """
 
     kind = "ahp"
@@ -33,7 +33,7 @@ class AhpSource(PhotoFolder):
 
     def _person(self, labels: np.ndarray, label: Path) -> tuple[np.ndarray, np.ndarray | None]:
         mask = labels > 0
-        # 255 is "don't know" beside the person's own id, and the person itself in a mask of 0 and 255.
+        # 255 means "don't know" if the mask has another non-zero id, and the person if the mask has only 0 and 255.
         if np.any(mask & (labels != IGNORE)):
             mask &= labels != IGNORE
         path = label.parents[1] / _PARSING / label.name
@@ -44,12 +44,12 @@ class AhpSource(PhotoFolder):
         check_size(path, pseudo, label, labels.shape)
         parsing = without_ignored(pseudo)
         if mask.any() and not np.any(mask & (parsing > 0)):
-            raise InputError(path, f"has no label inside the mask of {label.name}", "mend it, or remove the file")
+            raise InputError(path, f"has no label inside the mask of {label.name}", "correct it, or remove the file")
         return mask, fill_parsing(parsing, mask)
 
 
 def fill_parsing(parsing: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """uint8 H x W: `parsing` inside the bool `mask`, its holes filled with the nearest label, 0 outside."""
+    """Return `parsing` inside the bool `mask`, holes filled with the nearest label, 0 outside (uint8 H x W)."""
     inside = np.where(mask, parsing, np.uint8(0))
     holes = mask & (inside == 0)
     if holes.any() and inside.any():

@@ -1,4 +1,4 @@
-"""ATR (Active Template Regression): one person a photo, 18 classes."""
+"""ATR (Active Template Regression): one person per photo, 18 classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BAG = ATR.index("bag")
 
 
 class AtrSource(PhotoFolder):
-    """`JPEGImages/<id>.jpg` with `SegmentationClassAug/<id>.png`; a bag is not the person."""
+    """`JPEGImages/<id>.jpg` with `SegmentationClassAug/<id>.png`; bags are not part of the person."""
 
     kind = "atr"
     title = "ATR (human parsing, Active Template Regression)"

@@ -1,4 +1,4 @@
-"""What a source of humans is, and the common part of the sources that are folders of photos and labels."""
+"""The interface of human sources, and the base class of sources that are folders of photos and labels."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from deocc_bench.core.labels import IGNORE
 from deocc_bench.core.types import Human
 from deocc_bench.synth.humans.layout import Layout, Place, find_places, photo_of, stems
 
-# Labels drawn by hand or resized often stop a pixel short of the photo's edge.
+# Hand-drawn or resized labels often end one pixel before the edge of the photo.
 _FRAME_MARGIN = 2
 
 
 @dataclass(frozen=True)
 class HumanInfo:
-    """What a cheap look tells about a human; the photo is not decoded for it.
+    """Facts about a human that can be read without decoding the photo.
 
     Args:
         size: (height, width) of the photo, pixels.
-        box: tight box of the person, (x0, y0, x1, y1), x1 and y1 exclusive; None where the label is empty.
-        area: pixels of the person.
-        carries_bag: the label has a bag: something hides a part of the person, or might.
-        touches_person: another labelled person borders on this one, so that either may hide the other.
-        defects: what makes the label doubtful, one short sentence each.
+        box: tight box of the person, (x0, y0, x1, y1), x1 and y1 exclusive; None if the label is empty.
+        area: area of the person, pixels.
+        carries_bag: the label contains a bag, which may hide a part of the person.
+        touches_person: another labelled person borders on this one, so either may hide the other.
+        defects: reasons to doubt the label, one short phrase each.
     """
 
     id: str
@@ -49,7 +49,7 @@ class HumanInfo:
 
     @property
     def touches_frame(self) -> bool:
-        """The person comes within a pixel of the photo's edge: probably cut by it."""
+        """Whether the person reaches within one pixel of the photo's edge, and so is probably cut by it."""
         if self.box is None:
             return False
         (h, w), (x0, y0, x1, y1) = self.size, self.box
@@ -57,49 +57,49 @@ class HumanInfo:
 
 
 class HumanSource(Protocol):
-    """Where humans come from. Ids are unique within a source and begin with its kind, e.g. "ccp-0001"."""
+    """A source of humans. Ids are unique within a source and begin with its kind, e.g. "ccp-0001"."""
 
     kind: str
 
     def ids(self) -> list[str]:
-        """All humans, sorted, usable or not."""
+        """The ids of all humans, sorted, including unusable ones."""
         ...
 
     def group_of(self, human_id: str) -> str:
-        """What a split must not tear apart: the photo that the human is in."""
+        """The group that must stay in one split: the photo that contains the human."""
         ...
 
     def peek(self, human_id: str) -> HumanInfo:
-        """A cheap look: reads the label, and of the photo the header.
+        """Read the label and only the header of the photo.
 
         Raises:
-            InputError: photo or label is missing, broken, or does not fit the other.
+            InputError: photo or label is missing or broken, or the two do not match.
         """
         ...
 
     def load(self, human_id: str) -> Human:
-        """The human, decoded, with LIP parsing where the source has any.
+        """Decode the human, with LIP parsing if the source has parsing.
 
         Raises:
-            InputError: as `peek`, or nobody is in the label.
+            InputError: as for `peek`, or the label contains no person.
         """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able: kind, name, count, licence, home page. No absolute path: the same on every machine."""
+        """JSON-able: kind, name, count, licence, home page. No absolute paths, so it is the same on every machine."""
         ...
 
 
 class PhotoFolder:
-    """Base of the sources in which one photo and one label file of the same stem make one human.
+    """Base class of sources in which one photo and one label file with the same stem make one human.
 
-    A subclass says where the files lie and how a label becomes a parsing. Holds ids only; objects can be pickled.
+    A subclass defines the folder layout and how a label becomes a parsing. Objects store only ids and can be pickled.
 
     Args:
-        root: the folder that holds one of `layouts`, itself or up to two levels down.
+        root: the folder that contains one of `layouts`, directly or up to two levels down.
 
     Raises:
-        InputError: missing folder, another layout, no photos, or one stem in two places.
+        InputError: the folder is missing, has another layout or no photos, or one stem is in two places.
     """
 
     kind: ClassVar[str]
@@ -126,7 +126,7 @@ class PhotoFolder:
             raise InputError(self.root, f"no photos and labels in {looked}", "check the path")
 
     def ids(self) -> list[str]:
-        """All humans, sorted."""
+        """The ids of all humans, sorted."""
         return sorted(f"{self.kind}-{stem}" for stem in self._place)
 
     def group_of(self, human_id: str) -> str:
@@ -162,19 +162,19 @@ class PhotoFolder:
         }
 
     def _usable(self, place: Place, wanted: Sequence[str]) -> Sequence[str]:
-        """Hook: which of the stems are meant to be humans."""
+        """Hook: select the stems that count as humans."""
         return wanted
 
     def _read(self, label: Path) -> np.ndarray:
-        """Hook: the label file as an array H x W in the source's own ids."""
+        """Hook: read the label file as an H x W array in the source's own ids."""
         raise NotImplementedError
 
     def _person(self, labels: np.ndarray, label: Path) -> tuple[np.ndarray, np.ndarray | None]:
-        """Hook: (mask bool H x W, LIP parsing uint8 H x W or None) from what `_read` gave."""
+        """Hook: (mask bool H x W, LIP parsing uint8 H x W or None) from the array returned by `_read`."""
         raise NotImplementedError
 
     def _look(self, human_id: str, photo: Path, label: Path, labels: np.ndarray) -> HumanInfo:
-        """Hook: what `peek` returns."""
+        """Hook: the return value of `peek`."""
         mask, _ = self._person(labels, label)
         return info_from_mask(human_id, self.group_of(human_id), mask)
 
@@ -190,9 +190,9 @@ class PhotoFolder:
         place = self.places[self._place[stem]]
         photo = photo_of(place, stem)
         label = self._label_of(place, stem)
-        cure = "add it, remove the other, or go on with --skip-bad"
+        cure = "add it, remove the other file, or continue with --skip-bad"
         if photo is None and not label.exists():
-            raise InputError(place.photos / stem, "is in a list, but has neither photo nor label", "mend the list")
+            raise InputError(place.photos / stem, "is in a list, but has neither photo nor label", "correct the list")
         if photo is None:
             raise InputError(label, f"a label without photo: no {stem}.* in {place.photos.name}/", cure)
         if not label.exists():
@@ -203,7 +203,7 @@ class PhotoFolder:
         return place.labels / f"{stem}{place.layout.label_suffix}"
 
     def _read_checked(self, photo: Path, label: Path) -> np.ndarray:
-        """The label, once the photo is known to be whole and of the same size."""
+        """Read the label after checking that the photo is complete and has the same size."""
         images.check_complete(photo)
         size = images.image_size(photo)
         labels = self._read(label)
@@ -212,7 +212,7 @@ class PhotoFolder:
 
 
 def info_from_mask(human_id: str, group_id: str, mask: np.ndarray, **more: Any) -> HumanInfo:
-    """The info of a person who is where the bool or uint8 H x W `mask` is not 0."""
+    """The info of the person in `mask` (bool or uint8 H x W, non-zero on the person)."""
     flat = mask.view(np.uint8) if mask.dtype == bool else mask
     x, y, w, h = cv2.boundingRect(flat)
     box = (x, y, x + w, y + h) if w else None
@@ -220,20 +220,20 @@ def info_from_mask(human_id: str, group_id: str, mask: np.ndarray, **more: Any) 
 
 
 def without_ignored(labels: np.ndarray) -> np.ndarray:
-    """LIP ids with 255 (don't know) turned into background."""
+    """LIP ids with 255 ("don't know") replaced by background."""
     return np.where(labels == IGNORE, np.uint8(0), labels)
 
 
 def check_size(label: Path, labels: np.ndarray, photo: Path, size: tuple[int, int]) -> None:
-    """Refuse a label of another size than its photo, (height, width)."""
+    """Raise InputError if the label's size differs from the photo's `size`, (height, width)."""
     if labels.shape != size:
         raise InputError(
             label,
             f"is {labels.shape[1]} x {labels.shape[0]}, but its photo {photo.name} is {size[1]} x {size[0]}",
-            "make both the same size, or leave the photo out with --skip-bad",
+            "make both the same size, or skip the photo with --skip-bad",
         )
 
 
 def empty_label(label: Path) -> InputError:
     """The error for a label without a person."""
-    return InputError(label, "empty label: no pixel of a person", "label the photo anew, or leave it out")
+    return InputError(label, "empty label: no pixel of a person", "label the photo again, or remove it")

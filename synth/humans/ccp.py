@@ -1,4 +1,4 @@
-"""CCP (Clothing Co-Parsing): street photos of one person each, 59 labels in MATLAB files."""
+"""CCP (Clothing Co-Parsing): street photos with one person each, 59 labels in MATLAB files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from deocc_bench.synth.humans.ccp_split import BAG_NAMES, lookup_table, pants_be
 from deocc_bench.synth.humans.layout import Layout, Place
 
 _NAMES_FILE = "label_list.mat"
-# Pants that reach so far beyond the shoes, of the person's height. The widest stance in the data is at 0.20.
+# How far pants may reach beyond the shoes, as a share of the person's height. The widest stance in the data has 0.20.
 _SHADOW = 0.235
 
 
 class CcpSource(PhotoFolder):
     """`photos/<id>.jpg` with `annotations/pixel-level/<id>.mat` (`groundtruth`), and `label_list.mat` with the names.
 
-    Bags are not the person. Photos that have tags only (`annotations/image-level`) are no candidates.
+    Bags are not part of the person. Photos that have only tags (`annotations/image-level`) are not used.
     """
 
     kind = "ccp"
@@ -43,7 +43,7 @@ class CcpSource(PhotoFolder):
         self._is_bag[self._bags] = 1
 
     def unknown(self, human_id: str) -> np.ndarray:
-        """bool H x W: where the label can't say whether the person is there, because a bag is."""
+        """bool H x W: the pixels of bags, where the label does not show whether the person is behind them."""
         _, label = self._files(human_id)
         return np.isin(self._read(label), self._bags)
 
@@ -60,7 +60,7 @@ class CcpSource(PhotoFolder):
             raise InputError(
                 label,
                 f"label id {highest} is out of range: {_NAMES_FILE} has ids 0 to {self._labels - 1}",
-                "name the right kind of labels, or mend the file",
+                "choose the right kind of labels, or correct the file",
             )
         return labels if labels.dtype == np.uint8 else labels.astype(np.uint8)
 
@@ -69,7 +69,7 @@ class CcpSource(PhotoFolder):
         return parsing > 0, parsing
 
     def _look(self, human_id: str, photo: Path, label: Path, labels: np.ndarray) -> HumanInfo:
-        # Columns first, as MATLAB stores them: contiguous.
+        # Contiguous, because MATLAB stores columns first.
         turned_labels = np.ascontiguousarray(labels.T)
         codes = cv2.LUT(turned_labels, self._table).T
         turned = info_from_mask(human_id, self.group_of(human_id), codes.T)
@@ -91,30 +91,30 @@ class CcpSource(PhotoFolder):
 
 
 def read_label_names(path: Path) -> list[str]:
-    """The names of the labels in the order of their ids.
+    """Read the names of the labels, in the order of their ids.
 
     Raises:
-        InputError: missing or broken, or a name that CCP does not have.
+        InputError: the file is missing or broken, or has a name that is not in CCP.
     """
     cell = read_mat(path, "label_list")
     names = [str(np.asarray(entry).ravel()[0]) if np.asarray(entry).size else "" for entry in cell.ravel()]
     strange = [n for n in names if n not in CCP.names]
     if strange or len(names) > 256:
-        raise InputError(path, f"not CCP's label names ({', '.join(strange[:3])})", "take the file of the release")
+        raise InputError(path, f"not CCP's label names ({', '.join(strange[:3])})", "use the file from the release")
     return names
 
 
 def read_mat(path: Path, variable: str) -> Any:
-    """One variable of a MATLAB file up to version 7.
+    """Read one variable of a MATLAB file up to version 7.
 
     Raises:
-        InputError: missing, broken, version 7.3, or without the variable.
+        InputError: the file is missing, broken, of version 7.3, or lacks the variable.
     """
-    # Imported here: it takes longer than everything else in this package.
+    # Imported here because this import takes longer than the rest of the package.
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    cure = "replace the file, or leave it out with --skip-bad"
+    cure = "replace the file, or skip it with --skip-bad"
     try:
         return loadmat(path, variable_names=[variable])[variable]
     except FileNotFoundError:

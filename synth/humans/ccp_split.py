@@ -1,8 +1,10 @@
-"""CCP labels -> LIP labels. CCP has one `skin` and no sides: both come from the geometry of a standing person.
+"""CCP labels -> LIP labels. CCP has a single `skin` class and no left and right.
 
-The rules and their numbers are the ones that worked on about a thousand labelled street photos (docs/formats.md,
-"CCP to LIP"). Left and right are the person's own, and doubtful in about one photo in five: converted labels are not
-ground truth. Everything is done inside the person's box, on component statistics: a photo of 550 x 830 takes a few ms.
+Skin is divided into body parts, and left and right are assigned, from the geometry of a standing person.
+
+The rules and their constants were tuned on about a thousand labelled street photos (docs/formats.md, "CCP to LIP").
+Left and right are from the person's own view and are doubtful in about one photo in five, so converted labels are not
+ground truth. All work is done inside the person's box on component statistics: a 550 x 830 photo takes a few ms.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _SHOE_NAMES = ("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals"
 _SMALL_NAMES = ("accessories", "belt", "bracelet", "earrings", "necklace", "ring", "watch")
 BAG_NAMES = ("bag", "purse", "wallet")
 
-# What has no LIP id yet, until its geometry is known.
+# Codes for labels whose LIP id depends on geometry.
 _SKIN, _SHOES, _SMALL = 40, 41, 42
 
 _HAT, _HAIR, _SUNGLASSES, _SOCKS = (LIP.index(n) for n in ("hat", "hair", "sunglasses", "socks"))
@@ -45,33 +47,33 @@ _ARMS = (LIP.index("left-arm"), LIP.index("right-arm"))
 _LEGS = (LIP.index("left-leg"), LIP.index("right-leg"))
 _FEET = (LIP.index("left-shoe"), LIP.index("right-shoe"))
 
-# Of two shoe parts, the smaller must have this share of the larger one's area; else it is a heel or a toe.
+# The smaller of two shoe parts must have this share of the larger one's area; otherwise it is a heel or a toe.
 _SECOND_SHOE = 0.15
-# A blob so narrow (of the person's height) and so far on one side is one shoe, the other being hidden.
+# A blob this narrow (share of the person's height) and this far to one side is one shoe; the other shoe is hidden.
 _ONE_SHOE_WIDTH, _ONE_SHOE_SHARE = 0.13, 0.9
 
-# A face smaller than this share of hair and hat is a sliver beside the nape: the person is seen from behind.
+# A face below this share of the area of hair and hat is a sliver beside the nape: the person is seen from behind.
 _FRONT_SHARE = 0.03
 
 # Fractions of the person's height, from the top.
 _HEAD_BAND, _FOOT_BAND = 0.30, 0.60
 _FACE_BEGINS, _FACE_ENDS = 0.16, 0.24
 _LEG_MEAN, _LEG_REACH, _LEG_FLOOR, _LEG_BEGINS = 0.60, 0.72, 0.66, 0.54
-# Skin this near to the axis that ends above this line is neck and neckline, not an arm.
+# Skin this close to the axis that ends above this line belongs to the neck and neckline, not to an arm.
 _NECK_WIDTH, _NECK_ENDS = 0.05, 0.34
-# Below the chin's line, skin this far beside the face's middle is a shoulder or a hand, though it may touch the face.
+# Below the chin line, skin this far from the middle of the face is a shoulder or a hand, even if it touches the face.
 _CHIN, _FACE_WIDTH = 0.13, 0.075
-# Above it, skin further off is a raised hand.
+# Above the chin line, skin further away is a raised hand.
 _HAND_DISTANCE = 0.11
-# A part with more than this share on one side of the axis belongs to that side whole.
+# A part with more than this share on one side of the axis is assigned to that side as a whole.
 _ARM_SHARE, _LEG_SHARE = 0.88, 0.75
 
 
 def lookup_table(names: Sequence[str]) -> np.ndarray:
-    """uint8 (256,): CCP id -> LIP id, or a code for what needs geometry; 0 for the background and for bags.
+    """uint8 (256,): CCP id -> LIP id, or a code for labels that need geometry; 0 for background and bags.
 
     Raises:
-        KeyError: a name that CCP does not have.
+        KeyError: a name is not in CCP.
     """
     codes = {"null": 0} | dict.fromkeys(BAG_NAMES, 0)
     for target, sources in _GARMENTS.items():
@@ -84,13 +86,13 @@ def lookup_table(names: Sequence[str]) -> np.ndarray:
 
 
 def to_lip(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """uint8 H x W of LIP ids, over 0 exactly where `table[labels]` is: the whole person without bags.
+    """Convert CCP labels to LIP ids (uint8 H x W), non-zero exactly where `table[labels]` is: the person without bags.
 
     Args:
         labels: uint8 H x W, CCP ids.
         table: from `lookup_table`.
     """
-    # MATLAB stores columns first: look up on the contiguous side, then turn.
+    # MATLAB stores columns first: look up on the contiguous layout, then transpose.
     codes = cv2.transpose(cv2.LUT(labels.T, table)) if labels.flags.f_contiguous else cv2.LUT(labels, table)
     x, y, w, h = cv2.boundingRect(codes)
     if w == 0:
@@ -105,13 +107,13 @@ def to_lip(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Components:
-    """Connected parts of a mask: statistics in the mask's coordinates (row 0 is the background), and the pixels.
+    """Connected components of a mask: statistics in the mask's coordinates (row 0 is the background), and the pixels.
 
     Args:
         stats: int32 (count, 5): left, top, width, height, area.
         centres: float64 (count, 2): x, y.
-        labels: int32, of the mask's bounding box, whose corner is `corner` (x, y).
-        ys, xs, part: (n,) coordinates and part of each pixel.
+        labels: int32, component labels in the mask's bounding box, whose corner is `corner` (x, y).
+        ys, xs, part: (n,) coordinates and component of each pixel.
     """
 
     count: int
@@ -124,14 +126,14 @@ class _Components:
     part: np.ndarray
 
     def pixels_of(self, i: int) -> np.ndarray:
-        """bool: part `i` in its own box."""
+        """Mask of part `i` in its own box, bool."""
         x, y, w, h, _ = (int(v) for v in self.stats[i])
         x, y = x - self.corner[0], y - self.corner[1]
         return self.labels[y : y + h, x : x + w] == i
 
 
 def _components(mask: np.ndarray) -> _Components:
-    # The bounding box first: labelling costs by the area that is looked at.
+    # Crop to the bounding box first: the cost of labelling grows with the area.
     x, y, w, h = cv2.boundingRect(mask)
     box = mask[y : y + h, x : x + w] if w else mask[:1, :1]
     count, labels, stats, centres = cv2.connectedComponentsWithStats(box, connectivity=8, ltype=cv2.CV_32S)
@@ -143,7 +145,7 @@ def _components(mask: np.ndarray) -> _Components:
 
 
 def _settle_small_items(codes: np.ndarray) -> None:
-    """Give each belt, watch and the like the label that surrounds it most."""
+    """Give each small item (belt, watch, ...) the label that surrounds it most."""
     found = _components(cv2.compare(codes, _SMALL, cv2.CMP_EQ))
     for i in range(1, found.count):
         x, y, w, h, _ = (int(v) for v in found.stats[i])
@@ -160,12 +162,12 @@ def _settle_small_items(codes: np.ndarray) -> None:
                 window[part > 0] = np.argmax(votes)
                 break
         else:
-            # A person of nothing but small items.
+            # The person consists of small items only.
             codes[y : y + h, x : x + w][inside] = _UPPER
 
 
 def _body_axis(codes: np.ndarray) -> np.ndarray:
-    """float64 (h,): x of the body's middle line per row, from the head's median to the median of the lowest 40 %."""
+    """x of the body's middle line per row, from the head's median to that of the lowest 40 % (float64 (h,))."""
     h = codes.shape[0]
     band = max(1, round(_HEAD_BAND * h))
     head = _head(codes[:band])
@@ -180,7 +182,7 @@ def _body_axis(codes: np.ndarray) -> np.ndarray:
 
 
 def _median_xy(mask: np.ndarray) -> tuple[float, float]:
-    """Median column and row of the pixels of a 0 / 1 mask that is not empty."""
+    """Median column and row of the pixels of a non-empty 0 / 1 mask."""
     medians = []
     for axis in (0, 1):
         mass = np.cumsum(cv2.reduce(mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel())
@@ -195,11 +197,11 @@ def _head(codes: np.ndarray) -> np.ndarray:
 
 
 def _split_skin(codes: np.ndarray, axis: np.ndarray) -> bool:
-    """Turn skin into face, arms and legs; returns whether the viewer's left is the person's right."""
+    """Divide skin into face, arms and legs; return whether the viewer's left is the person's right."""
     h = codes.shape[0]
     skin = cv2.compare(codes, _SKIN, cv2.CMP_EQ)
     face = _face(codes, skin)
-    # What hangs together with the face below it (neckline, shoulders, bare arms) is looked at as parts of its own.
+    # Skin below the face and connected to it (neckline, shoulders, bare arms) is treated as separate parts.
     skin[: face.shape[0]][face > 0] = 0
     rest = _components(skin)
     begins = rest.stats[:, cv2.CC_STAT_TOP]
@@ -252,7 +254,7 @@ def _face(codes: np.ndarray, skin: np.ndarray) -> np.ndarray:
         high = ys < _CHIN * h
         middle = float(np.median(xs[high] if high.any() else xs))
         if head.any():
-            # A hand in the hair is a part of its own and may be the larger one: the face is nearer the head's middle.
+            # A hand in the hair is a separate part and may be larger: the face is the part nearer the head's middle.
             large = chosen & (top.stats[:, cv2.CC_STAT_AREA] > 0.1 * np.bincount(top.part[keep]).max())
             centres = np.where(large, top.centres[:, 0], np.inf)
             face_part = int(np.argmin(np.abs(centres - _median_xy(head)[0])))
@@ -276,7 +278,10 @@ def _near(mask: np.ndarray, reach: int, parts: _Components) -> np.ndarray:
 
 
 def _split_shoes(codes: np.ndarray, axis: np.ndarray, viewers_left_is_right: bool) -> None:
-    """The two largest shoe parts by x, the others to the nearer one; a single blob is cut at its emptiest column."""
+    """Assign sides to the two largest shoe parts by x and other parts to the nearer one; cut a single blob in two.
+
+    A single blob is cut at its emptiest column.
+    """
     shoes = _components(cv2.compare(codes, _SHOES, cv2.CMP_EQ))
     if shoes.count == 1:
         return
@@ -301,7 +306,7 @@ def _split_shoes(codes: np.ndarray, axis: np.ndarray, viewers_left_is_right: boo
 
 
 def _emptiest_column(xs: np.ndarray) -> int:
-    """The column of a blob with the fewest pixels between two fuller ones; its median column if there is no dip."""
+    """The column with the fewest pixels between two fuller columns of a blob; the median column if there is no dip."""
     x0 = int(xs.min())
     mass = np.bincount(xs - x0)
     fuller = np.minimum(np.maximum.accumulate(mass), np.maximum.accumulate(mass[::-1])[::-1])
@@ -313,10 +318,10 @@ def _emptiest_column(xs: np.ndarray) -> int:
 def pants_beyond_shoes(codes: np.ndarray) -> float:
     """How far the pants reach sideways beyond the shoes in the lowest quarter, as a share of the person's height.
 
-    A shadow that was labelled as pants reaches far; so 0 where there are no shoes to compare with.
+    A large value suggests that a shadow was labelled as pants. The result is 0 if there are no shoes.
 
     Args:
-        codes: uint8 h x w from `table[labels]`, the person's box.
+        codes: uint8 h x w, `table[labels]` in the person's box.
     """
     h = codes.shape[0]
     low = codes[round(0.75 * h) :]

@@ -1,4 +1,4 @@
-"""CIHP (Crowd Instance-level Human Parsing): several people a photo, 20 classes, of which 10 is torso-skin."""
+"""CIHP (Crowd Instance-level Human Parsing): several people per photo, 20 classes; class 10 is torso-skin."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from deocc_bench.synth.humans.layout import Layout
 
 _CLASSES = CIHP.size
 _CATEGORIES, _HUMANS = "Category_ids", "Human_ids"
-# Share of a person's height along which another person may border on them.
+# Maximum length of the border with another person, as a share of the person's height.
 _CONTACT = 0.05
 
 
 class CihpSource(PhotoFolder):
     """`Images` with `Instance_ids`, whose value is (human - 1) * 20 + category; ids are `cihp-<photo>-<human>`.
 
-    Without `Instance_ids`, `Category_ids` and `Human_ids` together. Re-packed: `images` with `labels`; plain
-    categories there can't tell people apart, so such a photo is one human, and flagged when it looks like several.
-    Other people in the photo are scenery. A photo whose label is bad or empty is listed as human 0, for `peek` to say.
+    If `Instance_ids` is missing, `Category_ids` and `Human_ids` are read together. A re-packed release has `images` and
+    `labels` with plain categories, which do not separate people: such a photo is one human, and is flagged if it seems
+    to show several. Other people in the photo are background. A photo with a bad or empty label is listed as human 0,
+    and `peek` reports the error.
     """
 
     kind = "cihp"
@@ -52,7 +53,7 @@ class CihpSource(PhotoFolder):
     _ids: list[str] | None = None
 
     def ids(self) -> list[str]:
-        """All people, sorted. Reads every label once, at the first call."""
+        """The ids of all people, sorted. The first call reads every label once."""
         if self._ids is None:
             self._ids = sorted(f"cihp-{s}-{n}" for s in self._place for n in self._people(s))
         return list(self._ids)
@@ -105,12 +106,12 @@ class CihpSource(PhotoFolder):
         return (*self._files_of_stem(stem), int(number))
 
     def _people(self, stem: str) -> list[int]:
-        """Numbers of the people in a photo; [0] where there is none, or nothing that can be read."""
+        """Numbers of the people in a photo; [0] if there are none or the label can't be read."""
         try:
             _, label = self._files_of_stem(stem)
             people, _ = split_instances(self._read(label))
         except InputError:
-            # Not swallowed: `peek` of human 0 meets the same error and raises it.
+            # The error is not lost: `peek` of human 0 raises it again.
             return [0]
         return [int(n) for n in np.flatnonzero(np.bincount(people.ravel())) if n] or [0]
 
@@ -120,7 +121,7 @@ class CihpSource(PhotoFolder):
         )
 
     def _read(self, label: Path) -> np.ndarray:
-        """int32 H x W of instance values."""
+        """Read the instance values, int32 H x W."""
         values = read_wide_indices(label)
         if label.parent.name != _CATEGORIES:
             return values
@@ -135,10 +136,10 @@ class CihpSource(PhotoFolder):
 
 
 def read_wide_indices(path: Path) -> np.ndarray:
-    """int32 H x W: the values of a palette, 8-bit or 16-bit grey PNG. 13 people or more need 16 bits.
+    """Read the values of a palette, 8-bit grey or 16-bit grey PNG (int32 H x W). 13 or more people need 16 bits.
 
     Raises:
-        InputError: missing, broken, or a colour image.
+        InputError: the file is missing, broken, or a colour image.
     """
     images.check_complete(path)
     images.image_size(path)
@@ -152,10 +153,10 @@ def read_wide_indices(path: Path) -> np.ndarray:
 
 
 def split_instances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(people int32, categories uint8), H x W each, from instance values; people count from 1, 0 is nobody.
+    """Split instance values into (people int32, categories uint8), H x W each; people count from 1, 0 is background.
 
-    A value without a category (a multiple of 20) is nobody's. 255 is "don't know", unless other values of the 13th
-    person (241 to 259) are there too.
+    A value without a category (a multiple of 20) is background. 255 means "don't know", unless other values of the
+    13th person (241 to 259) occur too.
     """
     categories = values % _CLASSES
     nobody = categories == 0
@@ -166,7 +167,7 @@ def split_instances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _faces(categories: np.ndarray) -> int:
-    """How many faces or heads of hair stand apart, the specks left out."""
+    """Number of separate faces or heads of hair, ignoring specks."""
     best = 0
     for name in ("face", "hair"):
         part = (categories == CIHP.index(name)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The drawn humans (`mannequin`) behind the interface that the folders of photos have."""
+"""The drawn humans (`mannequin`), with the same interface as the folders of photos."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from deocc_bench.synth.mannequin import MannequinSource
 
 
 class DrawnSource:
-    """`count` drawn humans of a population; a larger count adds to the same people.
+    """`count` drawn humans of one population; a larger count adds people and keeps the others.
 
     Args:
-        seed: of the population.
+        seed: random seed of the population.
     """
 
     kind = "mannequin"
@@ -22,15 +22,15 @@ class DrawnSource:
         self._source = MannequinSource(count=count, seed=seed)
 
     def ids(self) -> list[str]:
-        """All humans, sorted."""
+        """The ids of all humans, sorted."""
         return sorted(self._source.ids())
 
     def group_of(self, human_id: str) -> str:
-        """Each is its own group."""
+        """Each human is its own group."""
         return human_id
 
     def peek(self, human_id: str) -> HumanInfo:
-        """See `HumanSource.peek`; nothing is known about a drawing but by drawing it."""
+        """See `HumanSource.peek`; a human must be drawn to answer this."""
         return info_from_mask(human_id, human_id, self.load(human_id).mask)
 
     def load(self, human_id: str) -> Human:

@@ -1,4 +1,4 @@
-"""Which humans are used: whole, large enough, and with a label to believe."""
+"""Filters that keep humans who are complete, large enough and reliably labelled."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from deocc_bench.synth.humans.base import HumanInfo
 
 @dataclass(frozen=True)
 class HumanFilter:
-    """What a human must be like. Amodal truth needs integrated humans: all of the person is in the photo.
+    """Conditions on a human. Amodal ground truth needs integrated humans, fully visible in the photo.
 
     Args:
-        min_height: of the person, pixels of the photo.
-        min_area: of the person, pixels of the photo.
-        integrated_only: leave out who is cut by the frame or borders on another labelled person.
-        allow_bags: take who carries a bag; its pixels are not the person, so they may hide a part unlabelled.
-        allow_defects: take humans with a suspicious label.
+        min_height: minimum height of the person, pixels of the photo.
+        min_area: minimum area of the person, pixels of the photo.
+        integrated_only: exclude humans who are cut by the frame or border on another labelled person.
+        allow_bags: include humans who carry a bag; regions occluded by bags are unlabelled.
+        allow_defects: include humans with a suspicious label.
     """
 
     min_height: int = 96
@@ -26,9 +26,9 @@ class HumanFilter:
     allow_defects: bool = False
 
     def reject_reason(self, info: HumanInfo) -> str | None:
-        """Why a human is left out, in fixed words up to a colon or parenthesis; None if it is used.
+        """The reason to exclude a human, or None. The text before a colon or parenthesis is a fixed phrase.
 
-        The gravest reason comes first: what is wrong with the label, then the person, then the photo.
+        The most serious reason is returned: first the label, then the person, then the photo.
         """
         if info.area == 0:
             return "empty label"

@@ -1,4 +1,4 @@
-"""A plain folder of the user's own: photos with LIP parsing, or with masks."""
+"""A plain folder of the user's own photos, with LIP parsing or masks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deocc_bench.synth.humans.layout import Layout
 
 
 class FolderSource(PhotoFolder):
-    """`images/<id>.*` with `parsing/<id>.png` (LIP ids), or with `masks/<id>.png` (over 0 is the person).
+    """`images/<id>.*` with `parsing/<id>.png` (LIP ids), or with `masks/<id>.png` (above 0 is the person).
 
-    Where both folders exist, the parsing is used.
+    If both folders exist, the parsing is used.
     """
 
     kind = "folder"

@@ -1,4 +1,4 @@
-"""Where the photos and labels of a data set lie on disk: releases nest their folders, re-packed ones rename them."""
+"""Finds the photos and labels of a data set on disk, where folders may be nested (releases) or renamed (re-packed)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of the folders of photos and labels.
+    """Names of the folders with photos and labels.
 
     Args:
-        photos, labels: relative to one parent folder.
-        lists: glob patterns of files with one id a line, relative to that parent (any folder above, if `apart`);
-            where one exists, it decides.
-        label_suffix: of the label files.
-        apart: the two folders need not have one parent (LIP comes as two archives).
+        photos, labels: folder paths relative to a common parent folder.
+        lists: glob patterns of files with one id per line, relative to that parent (or any folder above, if `apart`);
+            an existing list decides which ids are used.
+        label_suffix: suffix of the label files.
+        apart: the two folders need not share a parent (LIP comes as two archives).
     """
 
     photos: str
@@ -44,21 +44,21 @@ class Place:
 
     @cached_property
     def photo_names(self) -> frozenset[str]:
-        """Names of the files among the photos, listed once: to ask the disk for each possible suffix of each photo
-        costs as much as to read a label."""
+        """Names of the files in the photo folder, listed once: checking every possible suffix of each photo on disk
+        would cost as much as reading a label."""
         return frozenset(entry.name for entry in _scan(self.photos) if entry.is_file())
 
 
 class WrongLayout(InputError):
-    """None of a kind's layouts is in the folder."""
+    """The folder contains none of the layouts of a kind."""
 
 
 def find_places(root: Path, kind: str, layouts: Sequence[Layout]) -> list[Place]:
-    """All places below `root` that fit one of `layouts`; of several that fit one folder of photos, the first.
+    """All places below `root` that match one of `layouts`; a photo folder takes the first layout that matches.
 
     Raises:
-        InputError: no such folder, or photos whose folder of labels is missing.
-        WrongLayout: nothing fits; the message says what was looked for.
+        InputError: the folder does not exist, or photos have no label folder.
+        WrongLayout: no layout matches; the message names the expected folders.
     """
     if not root.is_dir():
         raise InputError(f"{kind}:{root}", "not a folder" if root.exists() else "no such folder", "check the path")
@@ -76,7 +76,7 @@ def find_places(root: Path, kind: str, layouts: Sequence[Layout]) -> list[Place]
             if labels in label_folders and photos not in found:
                 parents = {parent}
                 if layout.apart:
-                    # Of two archives, nobody knows which one brought the lists.
+                    # The lists may be in either of the two archives.
                     parents = {q for q in (*photos.parents, *labels.parents) if q.is_relative_to(root)}
                 lists = sorted({p for q in parents for pattern in layout.lists for p in q.glob(pattern)})
                 found[photos] = Place(layout, photos, labels, tuple(lists))
@@ -86,15 +86,15 @@ def find_places(root: Path, kind: str, layouts: Sequence[Layout]) -> list[Place]
         raise WrongLayout(
             f"{kind}:{root}",
             f"not the layout of {kind}: looked for {looked}, here and {_DEPTH} levels down",
-            "give the folder that holds them, or name the right kind",
+            "give the folder that contains them, or choose the right kind",
         )
     return [found[p] for p in sorted(found)]
 
 
 def stems(place: Place) -> tuple[list[str], int]:
-    """(stems of a place, sorted; how many more its lists leave out).
+    """(sorted stems of a place, number of further stems that its lists exclude).
 
-    Without a list these are the stems of all photos and all labels, so that a photo without label is noticed.
+    Without a list these are the stems of all photos and all labels, so that a photo without a label is detected.
     """
     photos = _stems_in(place.photos, IMAGE_SUFFIXES)
     labels = _stems_in(place.labels, (place.layout.label_suffix,))
@@ -104,7 +104,7 @@ def stems(place: Place) -> tuple[list[str], int]:
     listed: set[str] = set()
     for path in place.lists:
         entries = _read_list(path)
-        # Test lists name photos whose labels were never released.
+        # Test lists contain photos whose labels were never released.
         listed |= entries & photos & labels if path.name.startswith("test") else entries
     if not listed:
         return sorted(present), 0
@@ -112,10 +112,10 @@ def stems(place: Place) -> tuple[list[str], int]:
 
 
 def photo_of(place: Place, stem: str) -> Path | None:
-    """The photo of this stem, whatever its suffix.
+    """The photo with this stem and any suffix.
 
     Raises:
-        InputError: there are two.
+        InputError: there are two such photos.
     """
     found: list[Path] = []
     for suffix in IMAGE_SUFFIXES:
@@ -124,12 +124,12 @@ def photo_of(place: Place, stem: str) -> Path | None:
                 found.append(place.photos / name)
                 break
     if len(found) > 1:
-        raise InputError(found[0], f"there is {found[1].name} too", "keep one of the two")
+        raise InputError(found[0], f"there is {found[1].name} too", "keep only one of them")
     return found[0] if found else None
 
 
 def _folders(root: Path, inner: set[str]) -> list[Path]:
-    """`root` and the folders below it, nearest first, sorted; folders of photos and labels are not entered."""
+    """`root` and the folders below it, nearest first, sorted; photo and label folders are not searched."""
     found, level = [root], [root]
     for _ in range(_DEPTH):
         level = sorted(
@@ -155,7 +155,7 @@ def _parent(folder: Path, name: str) -> Path:
 
 
 def _refuse_half(folders: Sequence[Path], layouts: Sequence[Layout], found: dict[Path, Place]) -> None:
-    """A split whose labels are not there would vanish without a word, were another split complete."""
+    """Raise InputError if a split has no labels; otherwise it would be dropped silently if another is complete."""
     for layout in layouts if found else ():
         for folder in folders:
             photos = folder / layout.photos
@@ -169,10 +169,10 @@ def _stems_in(folder: Path, suffixes: Sequence[str]) -> set[str]:
 
 
 def _read_list(path: Path) -> set[str]:
-    """Ids of a list: the first word of each line, without folder and image suffix."""
+    """Ids in a list file: the first word of each line, without folder and image suffix."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"can't be read as a list of ids ({error})", "write one id a line") from error
+        raise InputError(path, f"can't be read as a list of ids ({error})", "write one id per line") from error
     names = (PurePosixPath(line.split()[0]) for line in lines if line.strip())
     return {p.stem if p.suffix.lower() in IMAGE_SUFFIXES else p.name for p in names}

@@ -1,4 +1,4 @@
-"""LIP (Look Into Person): one person a photo, 20 classes, photos cut from COCO."""
+"""LIP (Look Into Person): one person per photo, 20 classes, photos cropped from COCO."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LipSource(PhotoFolder):
     layouts = tuple(Layout(f"{s}_images", f"{s}_segmentations", (f"{s}_id.txt",), apart=True) for s in ("train", "val"))
 
     def group_of(self, human_id: str) -> str:
-        """The COCO photo, under the name that COCO occluders have: one photo may give humans and occluders."""
+        """The COCO photo, named as in `coco` occluders, because one photo may provide humans and occluders."""
         photo = human_id.removeprefix("lip-").partition("_")[0]
         return f"coco-photo-{int(photo)}" if photo.isdecimal() else f"lip-{photo}"
 

@@ -1,4 +1,4 @@
-"""Drawn humans with exact LIP parsing: the embedded, licence-free source that needs no file and no network."""
+"""Drawn humans with exact LIP parsing: the built-in source, free of rights, that needs no files and no network."""
 
 from deocc_bench.synth.mannequin.draw import MannequinSource, draw
 

@@ -1,4 +1,4 @@
-"""Backgrounds: drawn rooms, streets, parks and plainer ones, with the figure's shadow on the ground."""
+"""Backgrounds: drawn rooms, streets, parks and plain backdrops, with the figure's shadow on the ground."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gradient(size: tuple[int, int], top: Colour, bottom: Colour) -> Image:
 
 
 def cloud(rng: np.random.Generator, size: tuple[int, int], cells: int, octaves: int = 3) -> NDArray[np.int16]:
-    """Smooth noise, int16 H x W in about -128..127; `cells` across the width at the coarsest."""
+    """Smooth noise, int16 H x W in about -128..127; `cells` cells across the width in the coarsest octave."""
     h, w = size
     total = np.zeros(size, np.int32)
     for k in range(octaves):
@@ -48,7 +48,7 @@ def cloud(rng: np.random.Generator, size: tuple[int, int], cells: int, octaves: 
 
 
 def add(image: Image, change: NDArray[np.int16]) -> Image:
-    """The image plus an H x W change in every channel."""
+    """Add an H x W change to every channel of the image."""
     return np.clip(image.astype(np.int16) + change[..., None], 0, 255).astype(np.uint8)
 
 
@@ -76,7 +76,7 @@ def studio(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image
 
 
 def mist(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
-    """Coloured smooth noise."""
+    """Smooth coloured noise."""
     del floor
     a, b = pick(rng, _WALLS), pick(rng, _WALLS)
     t = np.clip(cloud(rng, size, int(rng.integers(2, 7)), 4).astype(np.int32) + 128, 0, 255)[..., None]
@@ -84,7 +84,7 @@ def mist(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
 
 
 def room(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
-    """A wall with a picture, window, shelf or plant, skirting and boards."""
+    """A wall with a picture, window, shelf or plant, a skirting board and floorboards."""
     h, w = size
     wall = pick(rng, _WALLS)
     image = gradient(size, tone(wall, 1.04), tone(wall, 0.92))
@@ -160,7 +160,7 @@ def room(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
 
 
 def street(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
-    """House fronts, a kerb and the pavement."""
+    """House fronts, a kerb and a pavement."""
     h, w = size
     image = gradient(size, *pick(rng, _SKIES))
     x = -float(rng.uniform(0, 40))
@@ -317,7 +317,7 @@ def backdrop(rng: np.random.Generator, size: tuple[int, int], ground: int) -> Im
     """A background, uint8 H x W x 3; the floor begins above the figure's lowest point, row `ground`."""
     h, w = size
     name = pick(rng, {k: share for k, (_, share) in SCENES.items()})
-    # The scenes measure in pixels of a picture of this height.
+    # Lengths in the scenes are pixels of a picture of this height.
     high, wide = _HEIGHT, max(2, _HEIGHT * w // h)
     floor = int(min(max(ground * high / h - high * float(rng.uniform(0.05, 0.16)), high * 0.45), high - 4))
     image = SCENES[name][0](rng, (high, wide), floor)
@@ -329,7 +329,7 @@ def backdrop(rng: np.random.Generator, size: tuple[int, int], ground: int) -> Im
 
 
 def stool(image: Image, box: tuple[float, float, float, float], colour: Colour, solid: bool) -> None:
-    """A seat drawn into the background: (x0, y0, x1, y1) in pixels, y0 the seat, y1 the ground."""
+    """Draw a stool into the background; `box` is (x0, y0, x1, y1) in pixels, y0 the seat, y1 the ground."""
     x0, y0, x1, y1 = box
     w, h = x1 - x0, y1 - y0
     if solid:
@@ -344,7 +344,7 @@ def stool(image: Image, box: tuple[float, float, float, float], colour: Colour, 
 
 
 def cast_shadow(image: Image, spots: list[tuple[float, float, float, float]], strength: float) -> Image:
-    """Darkens soft ellipses (x, y, rx, ry in pixels) where the figure meets the ground."""
+    """Darken soft ellipses (x, y, rx, ry in pixels) where the figure touches the ground."""
     mask = np.zeros(image.shape[:2], np.uint8)
     for x, y, rx, ry in spots:
         centre, radii = (round(x * 16), round(y * 16)), (max(16, round(rx * 16)), max(16, round(ry * 16)))

@@ -1,8 +1,8 @@
 """The mannequin's body: proportions, and the posed skeleton in camera space.
 
 Camera space: x to the viewer's right, y down, z towards the viewer; unit: head height ("hu"), origin at the
-middle of the hips. A body frame is a 3 x 3 matrix whose columns are the body's left, up and forward. The person
-faces the viewer at yaw 0 (its left is then at the viewer's right) and the viewer's right at yaw 90.
+middle of the hips. A body frame is a 3 x 3 matrix whose columns are the body's left, up and forward directions. The
+person faces the viewer at yaw 0 (the person's left is then on the viewer's right) and the viewer's right at yaw 90.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deocc_bench.synth.mannequin.shapes import Floats
 
 @dataclass(frozen=True)
 class Build:
-    """Proportions in hu (radii and half widths where it says width)."""
+    """Proportions in hu (radii; widths are half widths)."""
 
     kind: str
     torso: float
@@ -37,11 +37,11 @@ class Build:
     leg_girth: float
     neck_girth: float
     head: float
-    """Size of the head; 1 but for children."""
+    """Size of the head; 1 except for children."""
 
 
 def sample_build(rng: np.random.Generator) -> Build:
-    """Adults of three frames and children, from thin to heavy."""
+    """Sample proportions: adults of three frames and children, from thin to heavy."""
     kind = pick(rng, {"broad": 0.40, "narrow": 0.42, "child": 0.18})
     weight = float(pick(rng, {0.86: 0.2, 1.0: 0.45, 1.14: 0.2, 1.34: 0.15})) + float(rng.uniform(-0.05, 0.05))
     belly = max(0.0, weight - 1.05)
@@ -100,8 +100,8 @@ def sample_build(rng: np.random.Generator) -> Build:
 
 @dataclass(frozen=True)
 class Limb:
-    """An arm or a leg. `joints` 3 x 3: root, middle, end; `upper`, `lower`: frames of the two bones; `tip`: of
-    the hand or the foot."""
+    """An arm or a leg. `joints` 3 x 3: root, middle, end; `upper`, `lower`: frames of the two bones; `tip`: frame of
+    the hand or foot."""
 
     joints: Floats
     upper: Floats
@@ -109,7 +109,7 @@ class Limb:
     tip: Floats
 
     def at(self, t: Floats) -> Floats:
-        """Points, K x 3, at t in 0 (root) .. 1 (middle) .. 2 (end), with the middle joint rounded off."""
+        """Points, K x 3, at t in 0 (root) .. 1 (middle) .. 2 (end), with a rounded middle joint."""
         a, b, c = self.joints
         u = np.asarray(t)[:, None]
         straight = np.where(u < 1, a + (b - a) * u, b + (c - b) * (u - 1))
@@ -128,7 +128,7 @@ class Skeleton:
     build: Build
     pose: str
     up: Floats
-    """The world's up, a unit vector."""
+    """The up direction of the world, a unit vector."""
     pelvis: Floats
     chest: Floats
     head: Floats
@@ -145,7 +145,7 @@ class Skeleton:
 
     @property
     def facing(self) -> float:
-        """How much the chest looks at the viewer: 1 front, 0 side, -1 back."""
+        """How much the chest faces the viewer: 1 front, 0 side, -1 back."""
         return float(self.chest[2, 2])
 
     def torso_at(self, h: float) -> tuple[Floats, Floats]:
@@ -157,7 +157,7 @@ class Skeleton:
 
 
 def blend(a: Floats, b: Floats, heights: Floats) -> Floats:
-    """Frames (K x 3 x 3) between two, by a smooth step over heights 0.05 .. 0.8 (K), made orthonormal again."""
+    """Interpolate two frames by a smooth step over heights 0.05 .. 0.8 (K); orthonormal, K x 3 x 3."""
     t = np.clip((heights - 0.05) / 0.75, 0.0, 1.0)
     t = t * t * (3 - 2 * t)
     m = a + (b - a) * t[:, None, None]
@@ -175,26 +175,29 @@ def blend(a: Floats, b: Floats, heights: Floats) -> Floats:
 
 
 def bend(degrees: float) -> Floats:
-    """About the left axis: swings what hangs down to the front, and the front up."""
+    """Rotation about the left axis: hanging limbs swing forward, and the front turns up."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[1, 0, 0], [0, c, s], [0, -s, c]], dtype=np.float64)
 
 
 def spread(degrees: float) -> Floats:
-    """About the forward axis: swings what hangs down to the left."""
+    """Rotation about the forward axis: hanging limbs swing to the left."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float64)
 
 
 def turn(degrees: float) -> Floats:
-    """About the up axis: turns the front to the left."""
+    """Rotation about the up axis: the front turns to the left."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=np.float64)
 
 
 def pose_body(build: Build, pose: str, angles: Mapping[str, float], yaw: float, pitch: float) -> Skeleton:
-    """Forward kinematics. `yaw`: where the body faces (0 the viewer, 90 the viewer's right, 180 away); `pitch`:
-    how far the camera looks down; degrees."""
+    """Compute the posed skeleton by forward kinematics.
+
+    `yaw`: direction the body faces (0 the viewer, 90 the viewer's right, 180 away); `pitch`: how far the camera looks
+    down; both in degrees.
+    """
     c, s = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
     root = np.array([[c, 0, s], [0, -1, 0], [-s, 0, c]], dtype=np.float64)
     c, s = math.cos(math.radians(pitch)), math.sin(math.radians(pitch))
@@ -204,7 +207,7 @@ def pose_body(build: Build, pose: str, angles: Mapping[str, float], yaw: float, 
     if pose in SEATED:
         pelvis = pelvis @ bend(-0.25 * angles["lean"])
     chest = pelvis @ turn(angles["twist"]) @ bend(-angles["lean"]) @ spread(-angles["side"])
-    # The head keeps mostly level when the trunk leans.
+    # The head stays mostly level when the trunk leans.
     level = blend(chest, pelvis @ turn(angles["twist"]), np.array([0.45]))[0]
     head = level @ turn(angles["turn"]) @ bend(-angles["nod"]) @ spread(-angles["tilt"])
 
@@ -253,7 +256,7 @@ def _sole(legs: Mapping[str, Limb], up: Floats) -> float:
 
 
 def _flat(foot: Floats, up: Floats) -> Floats:
-    """A foot frame set level on the ground; a foot that points down stays on its toes."""
+    """Level a foot frame to the ground; a foot that points down stays on its toes."""
     ahead = foot[:, 2]
     rise = float((ahead * up).sum())
     if abs(rise) > 0.85:

@@ -53,14 +53,14 @@ def _crotch(sk: Skeleton, torso: Torso, outfit: Outfit) -> tuple[Crease, ...]:
 
 
 def hang_rings(sk: Skeleton, reach: float, ease: float, flare: float) -> list[Floats]:
-    """Rings about both legs down to `reach` (0 hip, 1 knee, 2 ankle): what a skirt hangs on."""
+    """Rings around both legs down to `reach` (0 hip, 1 knee, 2 ankle), which define the shape of a skirt."""
     rings = []
     for t in np.linspace(0.12, reach, max(3, int(reach / 0.2) + 1)):
         points = []
         for limb in sk.legs.values():
             p = limb.at(np.array([t]))[0]
             d = limb.direction(float(t))
-            # Below the knee cloth falls; it does not follow a bent shin.
+            # Below the knee, cloth hangs straight down and does not follow a bent shin.
             d = d * 0.4 - sk.up * 0.6 if t > 1 else d * 0.85 - sk.up * 0.15
             d = d / float(np.sqrt((d * d).sum()))
             a = sk.pelvis[:, 0] - d * float((sk.pelvis[:, 0] * d).sum())
@@ -97,7 +97,7 @@ def skirt(sk: Skeleton, torso: Torso, outfit: Outfit) -> list[Part]:
 
 
 def bib(torso: Torso, outfit: Outfit) -> list[Part]:
-    """Front piece and straps of dungarees."""
+    """The front piece and straps of dungarees."""
     if outfit.one_piece != "dungarees":
         return []
     ease = outfit.top.ease + 0.01

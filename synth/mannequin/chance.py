@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def pick(rng: np.random.Generator, options: Sequence[T] | Mapping[T, float]) -> T:
-    """One of a list at equal odds, or of a mapping to weights (the order of the mapping counts)."""
+    """Pick from a list with equal weights, or from a mapping to weights (the order of the mapping matters)."""
     if isinstance(options, Mapping):
         items = list(options)
         edges = np.cumsum([options[i] for i in items])

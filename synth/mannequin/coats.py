@@ -35,7 +35,7 @@ def waist_folds(torso: Torso, ease: float) -> tuple[Crease, ...]:
 
 
 def coat_reach(sk: Skeleton, outfit: Outfit) -> float:
-    """Long coats only where the legs hang: on lifted thighs a coat ends at the hips."""
+    """How far the coat reaches down the legs; a coat over lifted thighs ends at the hips (-1)."""
     if outfit.coat is None:
         return -1.0
     lifted = max(float(leg.joints[1] @ sk.up) - float(leg.joints[0] @ sk.up) for leg in sk.legs.values())
@@ -104,7 +104,7 @@ def coat_layers(sk: Skeleton, torso: Torso, outfit: Outfit) -> list[Part]:
 
 
 def _collar(sk: Skeleton, cloth: Material, r: float, hood: bool) -> list[Part]:
-    """A stand-up collar, or a hood that lies on the back."""
+    """A stand-up collar, or a hood on the back."""
     centre, frame = sk.torso_at(1.0)
     g = sk.build.neck_girth
     shape = Shape()
@@ -121,7 +121,7 @@ def _collar(sk: Skeleton, cloth: Material, r: float, hood: bool) -> list[Part]:
 
 
 def _opening(torso: Torso, gap: float, ease: float, rings: list[Floats]) -> Floats | None:
-    """Where an open coat shows what is under it: a polygon over the silhouette, or None from behind."""
+    """The opening of a coat: a polygon over the silhouette, or None if seen from behind."""
     heights = np.linspace(1.03, -0.10, 9)
     sides: dict[int, list[Floats]] = {-1: [], 1: []}
     seen = False
@@ -131,7 +131,7 @@ def _opening(torso: Torso, gap: float, ease: float, rings: list[Floats]) -> Floa
         for s in (-1, 1):
             p, away = torso.place(float(h), s * half, ease)
             seen |= away == 0
-            # Past the outline the cut must leave no sliver.
+            # The cut extends beyond the outline, so that no sliver remains.
             sides[s].append(p + (p - centre) * 0.25 if away else p)
     if not seen or torso.sk.facing < -0.35:
         return None

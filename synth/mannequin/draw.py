@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deocc_bench.core import images  # noqa: F401  (turns off IPP, whose results depend on the processor)
+from deocc_bench.core import images  # noqa: F401  (disables IPP, whose results depend on the processor)
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.seeding import rng as make_rng
 from deocc_bench.core.types import Human
@@ -41,11 +41,11 @@ VIEWS = {
 
 
 def draw(seed: int, index: int, size: tuple[int, int] = SIZE) -> Human:
-    """One drawn human, the same bytes for the same arguments on every machine.
+    """Draw one human. The same arguments produce the same bytes on every machine.
 
     Args:
-        seed: of the whole population.
-        index: which of it, 0 or more.
+        seed: random seed of the population.
+        index: index of the human in the population, 0 or more.
         size: (height, width) of the picture, each 64..2048.
 
     Returns:
@@ -78,13 +78,13 @@ def draw(seed: int, index: int, size: tuple[int, int] = SIZE) -> Human:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raises InputError unless (height, width) can hold a figure."""
+    """Raise InputError if (height, width) is out of range for a figure."""
     if len(size) != 2 or not all(isinstance(n, (int, np.integer)) and SMALLEST <= n <= LARGEST for n in size):
         raise InputError("mannequin", f"size {size} is not (height, width) in {SMALLEST}..{LARGEST}", "e.g. (384, 288)")
 
 
 def fit(boxes: list[tuple[float, float, float, float]], size: tuple[int, int], rng: np.random.Generator) -> Frame:
-    """A frame that holds all boxes (hu) with a margin: 60 to 90 % of the height, less where the figure is wide."""
+    """A frame around all boxes (hu) with a margin: 60 to 90 % of the height, less if the figure is wide."""
     h, w = size
     corners = np.array(boxes)
     x0, y0 = corners[:, :2].min(axis=0)
@@ -104,7 +104,7 @@ def fit(boxes: list[tuple[float, float, float, float]], size: tuple[int, int], r
 
 
 def _scene(rng: np.random.Generator, sk: Skeleton, frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Background with seat and ground shadow under the figure."""
+    """The background with a seat and the ground shadow below the figure."""
     h, _ = size
     k = SUPERSAMPLE
     scale = frame.scale / k
@@ -112,7 +112,7 @@ def _scene(rng: np.random.Generator, sk: Skeleton, frame: Frame, size: tuple[int
     def pixel(x: float, y: float) -> tuple[float, float]:
         return x * scale + frame.x0 / k, y * scale + frame.y0 / k
 
-    # Below each foot on the level that the lower one stands on; a jumper's is farther down.
+    # Shadows lie below each foot, at the level of the lower foot; below a jumping figure the level is lower.
     level = sk.ground - (0.45 if sk.pose in AIRBORNE else 0.0)
     soles = [leg.joints[2] + leg.tip[:, 2] * 0.2 for leg in sk.legs.values()]
     feet = [pixel(*(p + sk.up * (level - float((p * sk.up).sum())))[:2]) for p in soles]
@@ -136,7 +136,7 @@ def _scene(rng: np.random.Generator, sk: Skeleton, frame: Frame, size: tuple[int
 
 
 def _over(rgb: NDArray[np.uint8], cover: NDArray[np.uint8], scene: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The figure over the scene; `rgb` is premultiplied by cover / 4."""
+    """Blend the figure over the scene; `rgb` is premultiplied by cover / 4."""
     x, y, w, h = cv2.boundingRect(cover)
     view = (slice(y, y + h), slice(x, x + w))
     out = scene.copy()
@@ -147,7 +147,7 @@ def _over(rgb: NDArray[np.uint8], cover: NDArray[np.uint8], scene: NDArray[np.ui
 
 
 def _grain(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A little sensor noise."""
+    """Add a little sensor noise."""
     amount = int(rng.integers(2, 6))
     noise = rng.integers(0, 2 * amount + 1, image.shape[:2], dtype=np.uint8)
     return cv2.subtract(cv2.add(image, cv2.merge([noise] * 3)), (amount, amount, amount, 0))
@@ -157,8 +157,8 @@ class MannequinSource:
     """A population of drawn humans, as a source of `synth`.
 
     Args:
-        count: how many there are.
-        seed: of the population.
+        count: number of humans.
+        seed: random seed of the population.
         size: (height, width) of every picture.
     """
 
@@ -169,14 +169,14 @@ class MannequinSource:
         self.count, self.seed, self.size = count, seed, size
 
     def ids(self) -> list[str]:
-        """Ids in order."""
+        """All ids in order."""
         return [f"{SOURCE}-{i:06d}" for i in range(self.count)]
 
     def load(self, id: str) -> Human:
-        """The human with this id; InputError when it isn't one of `ids()`."""
+        """Draw the human with this id; raises InputError if it is not one of `ids()`."""
         prefix, _, digits = id.rpartition("-")
         if prefix != SOURCE or not digits.isdecimal() or len(digits) < 6 or int(digits) >= self.count:
-            raise InputError("mannequin", f"no human {id!r}", f"take {SOURCE}-000000 to {SOURCE}-{self.count - 1:06d}")
+            raise InputError("mannequin", f"no human {id!r}", f"use {SOURCE}-000000 to {SOURCE}-{self.count - 1:06d}")
         return draw(self.seed, int(digits), self.size)
 
     def describe(self) -> dict[str, object]:

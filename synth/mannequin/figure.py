@@ -1,4 +1,4 @@
-"""Builds the layers of a clothed body, from the farthest to the nearest."""
+"""Builds the layers of a clothed body, from farthest to nearest."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_parts(sk: Skeleton, outfit: Outfit, rng: np.random.Generator) -> list[
         parts += coat_back(sk, torso, outfit)
     bowed = float(sk.chest[2, 1]) > 0.35
     tucked = outfit.top.tucked and outfit.one_piece != "dress" and not bowed
-    # A thigh lifted at the viewer lies before the trunk.
+    # A thigh lifted towards the viewer is in front of the trunk.
     lap = (
         sk.facing > 0.3
         and max(float(leg.joints[1][2] - leg.joints[0][2]) for leg in sk.legs.values()) > 0.72 * sk.build.thigh
@@ -135,6 +135,6 @@ def _neckline(torso: Torso, outfit: Outfit) -> list[Part]:
 
 
 def seat_colour(rng: np.random.Generator) -> Colour:
-    """Wood or paint of a stool."""
+    """The wood or paint colour of a stool."""
     options: tuple[Colour, ...] = ((150, 108, 70), (98, 70, 50), (196, 190, 180), (70, 84, 96), (168, 74, 60))
     return options[int(rng.integers(len(options)))]

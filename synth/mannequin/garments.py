@@ -1,4 +1,4 @@
-"""What a mannequin looks like: skin, hair, and an outfit drawn by chance from a small wardrobe."""
+"""The appearance of a mannequin: skin, hair, and a random outfit from a small wardrobe."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class Bottom:
 class Coat:
     cloth: Material
     reach: float
-    """-1: ends at the hips; else how far down the legs."""
+    """-1: the coat ends at the hips; otherwise its position along the legs."""
     ease: float
     gap: float
-    """Half angle of the opening in degrees; 0 when closed."""
+    """Half angle of the opening in degrees; 0 if closed."""
     lapel: bool
     hood: bool
     lining: Colour
@@ -97,7 +97,7 @@ class Hat:
 
 @dataclass(frozen=True)
 class Outfit:
-    """All that is worn. `one_piece` is "" or "dress", "jumpsuit", "dungarees": top and bottom are then one cloth."""
+    """Skin, hair and clothes. `one_piece` is "" or "dress", "jumpsuit", "dungarees" (top and bottom of one cloth)."""
 
     skin: Colour
     hair: Material
@@ -171,7 +171,7 @@ def denim(rng: np.random.Generator) -> Material:
 
 
 def sample_outfit(rng: np.random.Generator, build: Build) -> Outfit:
-    """An outfit for a body."""
+    """Sample an outfit for a body."""
     child = build.kind == "child"
     plan = pick(
         rng,

@@ -1,4 +1,4 @@
-"""Hair: what lies on the head, and what leaves it."""
+"""Hair on the head, and loose hair that hangs from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOWN = frozenset({"bob", "long", "wavy", "afro"})
 
 @dataclass
 class LooseHair:
-    """Hair that leaves the head: what falls at the back, and the locks on the head's far and near side."""
+    """Loose hair: hair falling at the back, and the locks on the far and the near side of the head."""
 
     back: list[Part] = field(default_factory=list)
     far: list[Part] = field(default_factory=list)
@@ -42,7 +42,7 @@ def under_hat(outfit: Outfit) -> str:
 
 
 def scalp(head: Head, outfit: Outfit, style: str, rng: np.random.Generator) -> list[Part]:
-    """The hair that lies on the head."""
+    """The hair on the head."""
     knots = _FULL if style in DOWN or style in ("braids", "pigtails") else _SHORT
     volume = {
         "buzz": 0.37,
@@ -89,7 +89,7 @@ def scalp(head: Head, outfit: Outfit, style: str, rng: np.random.Generator) -> l
 def _bumps(
     head: Head, at: tuple[float, float, float], radii: tuple[float, float, float], rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Curls along the upper outline of the hair, none before the face."""
+    """Curls along the upper outline of the hair, but not in front of the face."""
     rim = head.blob(at, radii)
     centre = head.at(*at)[:2]
     up, ahead = head.axes[:2, 1], head.axes[:2, 2]

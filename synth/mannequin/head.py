@@ -1,4 +1,4 @@
-"""Neck and head: skin, hair, eyewear and hat in their order."""
+"""Neck and head: skin, hair, eyewear and hat in painting order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deocc_bench.synth.mannequin.skull import FACE, Head, eyewear, skull
 
 @dataclass
 class HeadParts:
-    """Layers of the head by where they go among the body's: behind it, over the torso, over the head."""
+    """Layers of the head by position among the body layers: behind the body, over the torso, over the head."""
 
     behind: list[Part] = field(default_factory=list)
     neck: list[Part] = field(default_factory=list)
@@ -25,12 +25,12 @@ class HeadParts:
 
 
 def head_parts(sk: Skeleton, outfit: Outfit, rng: np.random.Generator) -> HeadParts:
-    """All of the head for a posed body."""
+    """All layers of the head for a posed body."""
     head = Head(sk)
     out = HeadParts()
     skin = Material((outfit.skin,))
     g = sk.build.neck_girth
-    # A collar stands higher at the nape than at the throat.
+    # A collar is higher at the nape than at the throat.
     base = sk.neck_base + sk.chest[:, 1] * (0.02 - 0.06 * (1 + sk.facing))
     top = head.at(0, -0.2, -0.08)
     middle = (base + top) / 2

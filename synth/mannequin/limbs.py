@@ -31,7 +31,7 @@ def leg_radius(sk: Skeleton, t: Floats) -> Floats:
 
 
 def steps(start: float, end: float, pitch: float = 0.12) -> Floats:
-    """Places along a limb from `start` to `end`, the middle joint among them."""
+    """Positions along a limb from `start` to `end`, including the middle joint."""
     t = np.linspace(start, end, max(3, int((end - start) / pitch) + 2))
     return np.unique(np.concatenate([t, [1.0]])) if start < 1 < end else t
 
@@ -45,10 +45,10 @@ def sleeve(
     depth: float = 0.16,
     root: Shape | None = None,
 ) -> Part:
-    """A tube of cloth or skin about a limb between t[0] and t[-1]; at its start it runs on into `root`."""
+    """A tube of cloth or skin around a limb between t[0] and t[-1]; at its start it continues into `root`."""
     centres = limb.at(t)[:, :2]
     shape = tube(centres, radius, round_start=t[0] <= 0)
-    # The relief runs past both ends: cloth does not close over at a hem.
+    # The relief extends past both ends, because cloth does not close at a hem.
     ends = np.array([max(t[0] - 0.2, 0.0), t[0]]), np.array([t[-1], min(t[-1] + 0.25, 2.2)])
     form = shape + tube(limb.at(ends[1])[:, :2], radius[[-1, -1]], True, True)
     if t[0] > 0:
@@ -69,7 +69,7 @@ def sleeve(
 
 
 def bend_axes(limb: Limb) -> tuple[Axis, Bend]:
-    """Pattern axis of the upper bone, and the switch to that of the lower at the joint."""
+    """The pattern axis of the upper bone, and the change to the axis of the lower bone at the joint."""
     a, b, c = limb.joints[:, :2]
     up, low = _unit(b - a), _unit(c - b)
     mid = _unit(up + low)
@@ -214,7 +214,7 @@ def leg(sk: Skeleton, outfit: Outfit, side: str, hips: Shape) -> list[Part]:
         parts.append(sleeve(limb, t, leg_radius(sk, t), LEG[side], skin, 0.2))
     if outfit.socks is not None:
         t = steps(max(outfit.sock_top, covered), 2.0)
-        # Tights run on into the foot, so that a low shoe shows no other cloth.
+        # Tights continue into the foot, so that a low shoe shows no other cloth.
         shape, _ = foot(sk, side, -0.02)
         part = sleeve(limb, t, leg_radius(sk, t) + 0.012, SOCKS, outfit.socks, 0.2)
         parts.append(Part(SOCKS, part.shape + shape, part.material, part.axis, part.joint, round=0.18))

@@ -1,7 +1,7 @@
-"""Painting of parts: one index buffer is the source of both the colours and the labels.
+"""Paints parts into one index buffer, the source of both the colours and the labels.
 
-Each sub-pixel holds an entry of a colour table and a shade (128 = 1.0). An entry knows its colour and its LIP
-id, so picture and parsing can't disagree. All arithmetic on pixels is in integers.
+Each sub-pixel stores an entry of a colour table and a shade (128 = 1.0). An entry has a colour and a LIP id, so
+picture and parsing can't disagree. All arithmetic on pixels is in integers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from deocc_bench.synth.mannequin.shapes import Frame, Shape
 
 Colour = tuple[int, int, int]
 Axis = tuple[float, float, float, float]
-"""Origin (x, y) in hu and unit direction (dx, dy): along it runs the first pattern coordinate."""
+"""Origin (x, y) in hu and unit direction (dx, dy) of the first pattern coordinate."""
 Bend = tuple[float, float, float, float, Axis]
-"""A line through (x, y) with normal (nx, ny), in hu, and the axis that holds beyond it."""
+"""A line through (x, y) with normal (nx, ny), in hu, and the axis that applies beyond it."""
 Crease = tuple[float, float, float, float, float]
 """A fold of the cloth: (x0, y0, x1, y1, width) in hu."""
 
@@ -40,7 +40,7 @@ PATTERNS = (
 
 @dataclass(frozen=True)
 class Material:
-    """What a part is made of. `period` in hu; `wrinkle` 0..1 is the depth of the folds."""
+    """The material of a part. `period` in hu; `wrinkle` 0..1 is the depth of the folds."""
 
     colours: tuple[Colour, ...]
     pattern: str = "plain"
@@ -50,7 +50,7 @@ class Material:
     """Stripes and gradients run across the axis (hoops) rather than along it."""
 
     def darker(self, factor: float) -> Material:
-        """The same with every colour multiplied by `factor`."""
+        """The same material with every colour multiplied by `factor`."""
         return replace(self, colours=tuple(tone(c, factor) for c in self.colours))
 
     def plain(self, factor: float = 1.0) -> Material:
@@ -59,7 +59,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Part:
-    """One layer of the figure, painted over what came before it."""
+    """One layer of the figure, painted over the previous layers."""
 
     label: int
     shape: Shape
@@ -70,35 +70,35 @@ class Part:
     round: float = 0.2
     """Radius, hu, over which the surface curves away at the edge; 0 paints flat."""
     shadow: float = 0.30
-    """How much it darkens what lies beneath its edge."""
+    """How much the part darkens the layers below its edge."""
     over: tuple[int, ...] = ()
-    """Only over these labels; empty: everywhere."""
+    """Paint only over these labels; empty: everywhere."""
     folds: tuple[Crease, ...] = ()
     form: Shape | None = None
-    """What the relief is taken from in place of the shape: neighbours that it should run on into without an edge."""
+    """The shape used for the relief instead of `shape`; it includes neighbours to avoid a visible edge."""
     cast: Shape | None = None
-    """What casts the contact shadow in place of the shape."""
+    """The shape that casts the contact shadow instead of `shape`."""
 
 
 def tone(colour: Colour, factor: float) -> Colour:
-    """The colour times `factor`, clipped."""
+    """Multiply the colour by `factor` and clip it."""
     r, g, b = (min(255, max(0, round(c * factor))) for c in colour)
     return r, g, b
 
 
 def mix(a: Colour, b: Colour, t: float) -> Colour:
-    """From `a` (t = 0) to `b` (t = 1)."""
+    """Interpolate from `a` (t = 0) to `b` (t = 1)."""
     r, g, b_ = (round(x + (y - x) * t) for x, y in zip(a, b, strict=True))
     return r, g, b_
 
 
 @dataclass
 class Canvas:
-    """A buffer of (height, width) sub-pixels for one figure."""
+    """An index buffer of (height, width) sub-pixels for one figure."""
 
     frame: Frame
     light: tuple[float, float]
-    """Where the light comes from, in the picture plane (unit vector, y down)."""
+    """Direction towards the light in the picture plane (unit vector, y down)."""
     wrinkles: NDArray[np.int16]
     """256 x 256 tile of fold shading in -64 .. 64."""
     index: NDArray[np.uint8] = field(init=False)
@@ -123,7 +123,7 @@ class Canvas:
         return self.known[key]
 
     def paint(self, part: Part, box: tuple[float, float, float, float] | None = None) -> None:
-        """Adds one part; `box` is `part.shape.box()` where that is known."""
+        """Paint one part; `box` is `part.shape.box()` if already known."""
         f = self.frame
         soft = max(1, round(part.round * f.scale))
         # Wider reliefs cost time and add little.
@@ -157,11 +157,11 @@ class Canvas:
         np.copyto(self.index[view], self._pattern(part, window), where=inside)
 
     def finish(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Averaged over SUPERSAMPLE x SUPERSAMPLE.
+        """Average over SUPERSAMPLE x SUPERSAMPLE.
 
         Returns premultiplied RGB (h x w x 3), coverage 0..4 (h x w) and LIP ids (h x w), all uint8.
 
-        A pixel belongs to the figure when half of its sub-pixels do; its label is the one that most of them hold."""
+        A pixel belongs to the figure if at least half of its sub-pixels do; its label is the most frequent one."""
         h, w = self.index.shape[0] // SUPERSAMPLE, self.index.shape[1] // SUPERSAMPLE
         mean, cover, parsing = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8), np.zeros((h, w), np.uint8)
         x, y, bw, bh = (n // 2 for n in cv2.boundingRect(self.index))
@@ -181,14 +181,14 @@ class Canvas:
         return mean, cover, parsing
 
     def _darken(self, view: tuple[slice, slice], blurred: NDArray[np.uint8], amount: float, reach: int) -> None:
-        """Contact shadow on what is already painted, away from the light."""
+        """Paint a contact shadow on existing layers, away from the light."""
         moved = _shifted(blurred, -round(self.light[0] * reach), -round(self.light[1] * reach))
         keep = (256 - ((moved.astype(np.uint16) * round(amount * 256)) >> 8)).astype(np.uint16)
         shade = self.shade[view]
         np.copyto(shade, ((shade * keep) >> 8).astype(np.uint8))
 
     def _relief(self, blurred: NDArray[np.uint8], k: int) -> NDArray[np.int16]:
-        """Shade of a rounded surface: bright where the edge looks at the light, dark where it looks away."""
+        """Shade of a rounded surface: bright where the edge faces the light, dark where it faces away."""
         dx, dy = round(self.light[0] * k * 0.6), round(self.light[1] * k * 0.6)
         away = _shifted(blurred, dx, dy).astype(np.int16)
         near = _shifted(blurred, -dx, -dy).astype(np.int16)
@@ -249,7 +249,7 @@ class Canvas:
 
 
 def pattern(kind: str, u: NDArray[np.int32], v: NDArray[np.int32], p: int, n: int) -> NDArray[np.intp]:
-    """Which of `n` colours a pattern of period `p` puts at the coordinates (u, v)."""
+    """Index of the colour (of `n`) that a pattern of period `p` has at the coordinates (u, v)."""
     if kind == "stripes":
         k = (u // p) % 2
     elif kind == "pinstripes":
@@ -283,7 +283,7 @@ def pattern(kind: str, u: NDArray[np.int32], v: NDArray[np.int32], p: int, n: in
 
 
 def wrinkle_tile(rng: np.random.Generator) -> NDArray[np.int16]:
-    """256 x 256 periodic noise in -64..64, long along the first axis: soft folds that run along a garment."""
+    """256 x 256 periodic noise in -64..64, stretched along the first axis: soft folds along a garment."""
     total = np.zeros((256, 256), np.int32)
     for rows, cols, gain in ((3, 9, 6), (5, 22, 4), (9, 48, 2)):
         grid = rng.integers(0, 256, (rows, cols)).astype(np.uint8)
@@ -295,7 +295,7 @@ def wrinkle_tile(rng: np.random.Generator) -> NDArray[np.int16]:
 
 
 def _majority(ids: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """For every 2 x 2 block: how many are not 0, and where two are or more, the id that most of them hold."""
+    """For every 2 x 2 block: the number of non-zero ids, and the most frequent id if there are two or more."""
     a, b, c, d = (np.ascontiguousarray(ids[i::2, j::2]) for i in (0, 1) for j in (0, 1))
     cover = (a > 0).astype(np.uint8) + (b > 0) + (c > 0) + (d > 0)
     # Ties go to the first of a, b, c, d that is not 0.
@@ -312,8 +312,7 @@ def _majority(ids: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uin
 
 
 def _drop_specks(cover: NDArray[np.uint8], ids: NDArray[np.uint8], smallest: int) -> None:
-    """In place: slivers of a class below `smallest` pixels go to the class around them, and what is cut off from the
-    figure goes altogether."""
+    """In place: slivers of a class below `smallest` pixels take the surrounding class, detached pixels are removed."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats((ids > 0).astype(np.uint8), connectivity=8)
     if count > 2:
         stray = (parts != 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())) & (parts > 0)
@@ -355,7 +354,7 @@ def _shifted(a: NDArray[np.uint8], dx: int, dy: int) -> NDArray[np.uint8]:
 
 
 def _table(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A 256-row look-up table that begins with `values`."""
+    """A 256-row look-up table starting with `values`."""
     table = np.zeros((256, *values.shape[1:]), np.uint8)
     table[: len(values)] = values
     return table

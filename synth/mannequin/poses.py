@@ -25,7 +25,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "turn": (-62, 62),
     "tilt": (-18, 18),
 }
-"""Range of each joint in degrees. Arms and legs have one of each per side, with the suffix `_l` or `_r`."""
+"""Range of each joint in degrees. Arm and leg joints exist once per side, with the suffix `_l` or `_r`."""
 
 ARM = ("shoulder_flex", "shoulder_abd", "shoulder_rot", "elbow")
 
@@ -148,7 +148,7 @@ POSES: dict[str, dict[str, float]] = {
     | _arm("r", 58, 6, 10, 20)
     | {"lean": 42, "nod": -12},
 }
-"""Joint angles of the poses in degrees; what a pose leaves out is 0. `draw` mirrors and jitters them."""
+"""Joint angles of the poses in degrees; missing angles are 0. `draw` mirrors and jitters them."""
 
 AIRBORNE = frozenset({"jump", "star", "run"})
 
@@ -156,7 +156,7 @@ SEATED = frozenset({"sit", "sit-relaxed", "sit-crossed", "sit-think"})
 
 
 def sample_pose(rng: np.random.Generator) -> tuple[str, dict[str, float]]:
-    """A pose by name with all joint angles in degrees, mirrored half of the time, jittered, within LIMITS."""
+    """Sample a pose: its name and all joint angles in degrees, mirrored half of the time, jittered, within LIMITS."""
     name = pick(rng, list(POSES))
     angles = {joint: POSES[name].get(joint, 0.0) for joint in JOINTS}
     if rng.random() < 0.5:
@@ -170,7 +170,7 @@ def sample_pose(rng: np.random.Generator) -> tuple[str, dict[str, float]]:
 
 
 def clamp(angles: Mapping[str, float]) -> dict[str, float]:
-    """The angles within LIMITS."""
+    """Clip the angles to LIMITS."""
     out = {}
     for joint, value in angles.items():
         low, high = LIMITS[joint.removesuffix("_l").removesuffix("_r")]

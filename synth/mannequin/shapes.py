@@ -1,8 +1,8 @@
-"""Plane geometry of the mannequin: unions of circles and convex polygons, and how they become pixels.
+"""Plane geometry of the mannequin: unions of circles and convex polygons, and their rasterisation.
 
-Everything is measured in head heights ("hu") with x to the viewer's right and y down, until `Frame` maps it
-to sub-pixels. Coordinates are rounded to 1/16 sub-pixel before any pixel is set, so that the last bits of
-floating point (which differ between processors) never reach an image.
+Coordinates are in head heights ("hu") with x to the viewer's right and y down, until `Frame` maps them to sub-pixels.
+They are rounded to 1/16 sub-pixel before any pixel is set, so that the last bits of floating point numbers (which
+differ between processors) never affect an image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.uint8]
 
 SHIFT = 4
-"""Fractional bits of the integer drawing."""
+"""Fractional bits of the integer drawing coordinates."""
 UNIT = 1 << SHIFT
 
 
@@ -33,16 +33,16 @@ class Frame:
     width: int
 
     def points(self, xy: Floats) -> NDArray[np.int32]:
-        """N x 2 hu to N x 2 int32 in 1/16 sub-pixel."""
+        """Map N x 2 hu to N x 2 int32 in 1/16 sub-pixel."""
         out = np.rint((xy * self.scale + (self.x0, self.y0)) * UNIT)
         return out.astype(np.int32)
 
     def radius(self, r: float) -> int:
-        """A length in hu, in 1/16 sub-pixel, at least half a sub-pixel."""
+        """Convert a length in hu to 1/16 sub-pixel, at least half a sub-pixel."""
         return max(UNIT // 2, round(r * self.scale * UNIT))
 
     def window(self, box: tuple[float, float, float, float], pad: int) -> tuple[int, int, int, int]:
-        """Integer window (x0, y0, x1, y1) about a box in hu, grown by `pad` sub-pixels, clipped to the canvas."""
+        """Integer window (x0, y0, x1, y1) around a box in hu, grown by `pad` sub-pixels, clipped to the canvas."""
         x0 = max(0, int(np.floor(box[0] * self.scale + self.x0)) - pad)
         y0 = max(0, int(np.floor(box[1] * self.scale + self.y0)) - pad)
         x1 = min(self.width, int(np.ceil(box[2] * self.scale + self.x0)) + pad + 1)
@@ -83,7 +83,7 @@ class Shell:
         s = scaled.astype(np.float32)
         up = s[0, 1] * x + s[1, 1] * y + s[2, 1] * z
         ahead = s[0, 2] * x + s[1, 2] * y + s[2, 2] * z
-        # A table look-up in place of interp on every pixel: 128 steps of f are finer than a sub-pixel.
+        # A table look-up instead of interp per pixel: 128 steps of f are finer than a sub-pixel.
         knots = np.asarray(self.knots)
         table = np.interp(np.linspace(-1, 1, 129), knots[:, 0], knots[:, 1]).astype(np.float32)
         limit = table[np.clip(((ahead + 1) * 64).astype(np.int32), 0, 128)]
@@ -96,7 +96,7 @@ class Shell:
 
 @dataclass
 class Shape:
-    """A union of simple polygons, circles (x, y, r) and shells, less the `cuts` polygons. Units: hu."""
+    """A union of simple polygons, circles (x, y, r) and shells, minus the polygons in `cuts`. Units: hu."""
 
     polys: list[Floats] = field(default_factory=list)
     circles: list[tuple[float, float, float]] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Shape:
         )
 
     def box(self) -> tuple[float, float, float, float]:
-        """(x0, y0, x1, y1) in hu; the shells count whole."""
+        """(x0, y0, x1, y1) in hu; shells count as full ellipsoids."""
         points = [*self.polys, *(shell.outline() for shell in self.shells)]
         if self.circles:
             c = np.asarray(self.circles)
@@ -144,7 +144,7 @@ class Shape:
 
 
 def hull(points: Floats) -> Floats:
-    """Convex hull of N x 2 points, M x 2."""
+    """The convex hull (M x 2) of N x 2 points."""
     return cv2.convexHull(points.astype(np.float32)).reshape(-1, 2).astype(np.float64)
 
 
@@ -166,7 +166,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0, n: int
 
 
 def capsule(a: Floats, b: Floats, ra: float, rb: float) -> Shape:
-    """Two circles and what lies between them. `a`, `b`: (x, y, ...) in hu."""
+    """Two circles and the area between them. `a`, `b`: (x, y, ...) in hu."""
     return tube(np.stack([a[:2], b[:2]]), np.array([ra, rb]), True, True)
 
 
@@ -187,7 +187,7 @@ def tube(centres: Floats, radii: Floats, round_start: bool = True, round_end: bo
 
 
 def loft(rings: list[Floats]) -> Shape:
-    """The silhouette of a skin stretched over successive rings (each N x 2 or N x 3, seen along z)."""
+    """The silhouette of a surface stretched over successive rings (each N x 2 or N x 3, seen along z)."""
     flat = [ring[:, :2] for ring in rings]
     return Shape(polys=[hull(np.concatenate(pair)) for pair in pairwise(flat)])
 

@@ -1,4 +1,4 @@
-"""Places on the head; skin, features and eyewear of the face."""
+"""Positions on the head; skin, features and eyewear of the face."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SUNGLASSES, FACE = 4, 13
 
 Knots = tuple[tuple[float, float], ...]
 
-# Hairlines: on the unit sphere, the height above which hair grows, by how far forward (-1 .. 1) the point lies.
+# Hairlines on the unit sphere: the height above which hair grows, as a function of the forward coordinate (-1 .. 1).
 
 
 class Head:
-    """Places things on the head: coordinates (left, up, forward) in head heights from its centre."""
+    """Places shapes on the head; coordinates are (left, up, forward) in head heights from its centre."""
 
     def __init__(self, sk: Skeleton) -> None:
         self.size = sk.build.head
@@ -29,7 +29,7 @@ class Head:
         return self.centre + self.axes @ np.array([left, up, ahead]) * self.size
 
     def blob(self, at: tuple[float, float, float], radii: tuple[float, float, float]) -> Floats:
-        """Outline of an ellipsoid."""
+        """The outline of an ellipsoid."""
         return ellipsoid(self.at(*at), self.axes, (radii[0] * self.size, radii[1] * self.size, radii[2] * self.size))
 
     def shell(
@@ -49,13 +49,13 @@ class Head:
         return tube(points, r, True, True)
 
     def sees(self, left: float, up: float, ahead: float) -> bool:
-        """Whether this place of the surface looks at the viewer."""
+        """Whether this point of the surface faces the viewer."""
         v = self.axes @ np.array([left, up, ahead])
         return float(v[2]) > 0.12 * float(np.sqrt((v * v).sum()))
 
 
 def skull(head: Head, outfit: Outfit, covered: bool, skin: Material) -> list[Part]:
-    """Skin and features of the face."""
+    """The skin and features of the face."""
     cranium = head.blob((0, 0.08, -0.05), (0.36, 0.42, 0.43))
     jaw = head.blob((0, -0.16, 0.10), (0.30, 0.32, 0.29))
     chin = head.blob((0, -0.39, 0.20), (0.13, 0.11, 0.13))
@@ -91,7 +91,7 @@ def _features(head: Head, outfit: Outfit) -> list[Part]:
     if outfit.beard:
         beard = mix(outfit.skin, hair, 0.35) if outfit.beard == "stubble" else hair
         if outfit.beard != "moustache":
-            # Upside down and back to front, so that "above the line" means the lower face.
+            # Flipped vertically and front to back, so that "above the line" means the lower face.
             line = ((-1, 0.12), (-0.7, 0.16), (-0.2, -0.05), (0.3, -0.3), (0.34, 9), (1, 9))
             low = head.shell((0, -0.16, 0.10), (0.305, 0.34, 0.31), line)
             low = Shell(low.centre, -low.axes, low.radii, low.knots)

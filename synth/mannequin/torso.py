@@ -1,4 +1,4 @@
-"""The trunk as a surface: where on it a garment ends, opens, or has a pocket."""
+"""The surface of the trunk, used to place hems, openings and pockets of garments."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COSINES = np.cos(2 * np.pi * np.arange(20) / 20)
 
 
 _LOW, _STEPS = -0.4, 128
-"""The sections are kept for heights from `_LOW` on, so many for each unit of height."""
+"""Sections are stored for heights from `_LOW` upwards, `_STEPS` per unit of height."""
 
 
 class Torso:
-    """The surface of the trunk: rings at heights h (0 hips, 1 neck), places by (h, azimuth from the front)."""
+    """The surface of the trunk: rings at heights h (0 hips, 1 neck), points by (h, azimuth from the front)."""
 
     def __init__(self, sk: Skeleton) -> None:
         self.sk = sk
@@ -49,13 +49,12 @@ class Torso:
         return centre + np.outer((w + ease) * SINES, frame[:, 0]) + np.outer((d + ease) * COSINES, frame[:, 2])
 
     def body(self, low: float, high: float, ease: float) -> Shape:
-        """Silhouette between two heights; the ease fades out at the neck."""
+        """The silhouette between two heights; the ease fades out at the neck."""
         heights = np.arange(low, high + 0.03, 0.06)
         return loft([self.ring(float(h), ease * min(1.0, max(0.25, (1.05 - h) / 0.2))) for h in heights])
 
     def place(self, h: float, degrees: float, ease: float) -> tuple[Floats, int]:
-        """A point (x, y) of the surface; where it is turned away it moves to the outline, and the second value says
-        to which side (-1, 1; 0: it is in view)."""
+        """A point (x, y) of the surface, and its side (-1, 1; 0: visible). A hidden point is moved to the outline."""
         centre, frame, w, d = self.section(h)
         w, d = w + ease, d + ease
         a = math.radians(degrees)
@@ -68,7 +67,7 @@ class Torso:
         return p[:2], side
 
     def patch(self, corners: Sequence[tuple[float, float]], ease: float) -> Floats | None:
-        """A polygon on the surface from (h, azimuth) corners, or None where all of it is turned away."""
+        """A polygon on the surface from (h, azimuth) corners, or None if it is completely turned away."""
         points, sides = zip(*(self.place(h, a, ease) for h, a in corners), strict=True)
         if all(s != 0 for s in sides):
             return None

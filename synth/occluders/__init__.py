@@ -1,8 +1,9 @@
 """Occluder sources: cut-outs to put in front of a person.
 
-`open_occluders("coco:instances.json", seed=0)` opens one source; `OccluderPool([...])` is what samples draw from.
-Installed packages add kinds under the entry point group `deocc_bench.occluders`: a function that is called as the
-built-in ones are, `open_source(argument, seed=, humans=, human_ids=, skip_bad=)`, and returns an `OccluderSource`.
+`open_occluders("coco:instances.json", seed=0)` opens one source; samples draw their occluders from an `OccluderPool`.
+Installed packages can add kinds through the entry point group `deocc_bench.occluders`. The entry point is a function
+with the signature of the built-in ones, `open_source(argument, seed=, humans=, human_ids=, skip_bad=)`, that returns an
+`OccluderSource`.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ def open_occluders(
     human_ids: Sequence[str] | None = None,
     skip_bad: bool = False,
 ) -> OccluderSource:
-    """Open what `--occluders` names.
+    """Open the source given by `--occluders`.
 
     Args:
         spec: "shapes[:N]", "coco:INSTANCES.json[,IMAGES_DIR]", "rgba:DIR" or "humans".
-        seed: of the drawn shapes.
-        humans, human_ids: the human source and its accepted ids (all where None); needed by "humans" alone.
+        seed: random seed of the drawn shapes.
+        humans, human_ids: the human source and its accepted ids (None: all); used only by "humans".
         skip_bad: list broken files under `rejected()` instead of raising.
 
     Raises:
-        UsageError: unknown kind (with a suggestion), or a kind without the argument that it needs.
+        UsageError: unknown kind (with a suggestion), or a required argument of the kind is missing.
         InputError: missing or broken input, or nothing left after the filters.
     """
     kind, _, argument = spec.partition(":")

@@ -1,4 +1,4 @@
-"""What an occluder source is, and the pool that samples draw their occluders from."""
+"""The interface of occluder sources, and the pool from which samples draw their occluders."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from deocc_bench.core.types import Occluder
 
 
 class OccluderSource(Protocol):
-    """Where cut-outs come from. Ids are unique within a source and say its kind, e.g. "coco-102159"."""
+    """A source of cut-outs. Ids are unique within a source and begin with its kind, e.g. "coco-102159"."""
 
     kind: str
 
     def ids(self) -> list[str]:
-        """All usable occluders, sorted."""
+        """The ids of all usable occluders, sorted."""
         ...
 
     def group_of(self, occluder_id: str) -> str:
-        """What a split must not tear apart: the photo that the cut-out comes from."""
+        """The group that must stay in one split: the photo that the cut-out comes from."""
         ...
 
     def category_of(self, occluder_id: str) -> str:
-        """E.g. "chair"."""
+        """The category, e.g. "chair"."""
         ...
 
     def load(self, occluder_id: str) -> Occluder:
@@ -35,16 +35,16 @@ class OccluderSource(Protocol):
         ...
 
     def rejected(self) -> list[tuple[str, str]]:
-        """(id, reason) of all that the source holds and does not offer, sorted by id."""
+        """(id, reason) of all occluders that the source rejected, sorted by id."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able: kind, counts, licences, filters. No absolute paths, so that it is the same on every machine."""
+        """JSON-able: kind, counts, licences, filters. No absolute paths, so it is the same on every machine."""
         ...
 
 
 def summary(source: OccluderSource, licences: Counter[str], **more: Any) -> dict[str, Any]:
-    """The `describe()` that all sources share."""
+    """The fields of `describe()` that all sources share."""
     reasons = Counter(reason_class(reason) for _, reason in source.rejected())
     return {
         "kind": source.kind,
@@ -56,12 +56,12 @@ def summary(source: OccluderSource, licences: Counter[str], **more: Any) -> dict
 
 
 def reason_class(reason: str) -> str:
-    """A reason without its figures: "too small (31 x 40 px)" -> "too small"."""
+    """A rejection reason without its details: "too small (31 x 40 px)" -> "too small"."""
     return reason.partition(" (")[0]
 
 
 def require_some(source: OccluderSource, where: str) -> None:
-    """Raise InputError, with the counts by reason, if `source` offers nothing."""
+    """Raise InputError, with the counts by reason, if `source` has no usable occluder."""
     if source.ids():
         return
     counts = Counter(reason_class(reason) for _, reason in source.rejected())
@@ -76,14 +76,14 @@ def require_some(source: OccluderSource, where: str) -> None:
 class OccluderPool:
     """The occluders of one or more sources, from which each sample draws by rendezvous hashing.
 
-    A draw ranks all occluders by a hash of (sample key, occluder id). So it depends on no order, and an occluder more
-    or less changes only the samples that it wins or had won.
+    A draw ranks all occluders by a hash of (sample key, occluder id). The result does not depend on their order, and
+    adding or removing an occluder changes only the samples that use it.
     """
 
     def __init__(self, sources: Sequence[OccluderSource], ids: Iterable[str] | None = None) -> None:
         """Args:
-            sources: at least one; an id must not be in two of them.
-            ids: keep only these; all where None.
+            sources: at least one; their ids must not overlap.
+            ids: keep only these; None: all.
 
         Raises:
             InputError: an id is in two sources.
@@ -126,32 +126,32 @@ class OccluderPool:
         return self._source[occluder_id].load(occluder_id)
 
     def groups(self) -> list[str]:
-        """All groups, sorted: what the generator assigns to splits."""
+        """All groups, sorted; the generator assigns groups to splits."""
         return sorted({self.group_of(i) for i in self.ids})
 
     def subset(self, ids: Iterable[str]) -> OccluderPool:
-        """The pool of these ids only, e.g. those of one split."""
+        """A pool with only these ids, e.g. those of one split."""
         return OccluderPool(self.sources, ids)
 
     def rejected(self) -> list[tuple[str, str]]:
-        """(id, reason) over all sources."""
+        """(id, reason) of the rejected occluders of all sources."""
         return [pair for source in self.sources for pair in source.rejected()]
 
     def describe(self) -> list[dict[str, Any]]:
-        """One entry a source."""
+        """One entry per source."""
         return [source.describe() for source in self.sources]
 
     def pick(
         self, key: int, count: int, balance: str | None = None, exclude_group: str | None = None
     ) -> tuple[str, ...]:
-        """The first `count` occluders of a sample, best first; fewer if the pool holds fewer.
+        """The `count` highest-ranked occluders for a sample, best first; fewer if the pool is smaller.
 
         Args:
             key: the sample's 64-bit key, e.g. `hash64(seed, "occluders", human_id, variant)`.
-            count: how many; ask for more than the sample needs, as spares for the solver.
-            balance: None: every occluder is as likely; "category": every category is, and the picks differ in category
-                until each has had its turn.
-            exclude_group: leave this group out, so that no person hides behind a piece of their own photo.
+            count: number of occluders; request more than the sample needs, so that the solver has spares.
+            balance: None: all occluders are equally likely; "category": all categories are equally likely, and no
+                category repeats before every category was picked.
+            exclude_group: exclude this group, so that nobody is occluded by a cut-out from their own photo.
         """
         if not self.ids or count <= 0:
             return ()

@@ -1,4 +1,4 @@
-"""`coco:INSTANCES.json[,IMAGES_DIR]`: instances of COCO-style annotations, cut out of their photos."""
+"""`coco:INSTANCES.json[,IMAGES_DIR]`: cut-outs of the instances in COCO-style annotations."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from deocc_bench.synth.occluders.base import summary
 from deocc_bench.synth.occluders.filters import OccluderFilter
 
 _CURE = "give a COCO instances file (with images, annotations, categories)"
-_MARGIN = 6  # pixels of photo kept about an instance while its neighbours are looked at
+_MARGIN = 6  # pixels of photo kept around an instance when its neighbours are checked
 
 
 def open_source(argument: str, skip_bad: bool = False, **_: Any) -> CocoOccluders:
-    """Open "INSTANCES.json[,IMAGES_DIR]"; the images default to the folder `images` beside the file."""
+    """Open "INSTANCES.json[,IMAGES_DIR]"; by default the images are in the folder `images` next to the file."""
     json_path, comma, images_dir = argument.partition(",")
     path = Path(json_path)
     return CocoOccluders(path, Path(images_dir) if comma else path.parent / "images", skip_bad=skip_bad)
 
 
 class CocoOccluders:
-    """Cut-outs of the instances that pass the filter. Group of an occluder: its photo.
+    """Cut-outs of the instances that pass the filter. The group of an occluder is its photo.
 
     Args:
-        path: the annotations; polygons and both kinds of RLE; crowds are left out.
-        images_dir: the photos, named by `file_name` or by its last part.
+        path: the annotations: polygons and both kinds of RLE; crowds are ignored.
+        images_dir: the photos, found by `file_name` or its last path component.
         rules: the filter.
         skip_bad: reject instances of missing or broken photos instead of raising.
 
     Raises:
-        InputError: a missing or broken file or record.
+        InputError: a file or record is missing or broken.
     """
 
     kind = "coco"
@@ -63,7 +63,7 @@ class CocoOccluders:
         self._rejected.sort()
 
     def ids(self) -> list[str]:
-        """All that passed, sorted."""
+        """The ids of all accepted instances, sorted."""
         return sorted(self._records)
 
     def group_of(self, occluder_id: str) -> str:
@@ -71,7 +71,7 @@ class CocoOccluders:
         return f"coco-photo-{self._records[occluder_id]['image_id']}"
 
     def category_of(self, occluder_id: str) -> str:
-        """The category's name."""
+        """The name of the category."""
         return self._categories[self._records[occluder_id]["category_id"]]
 
     def rejected(self) -> list[tuple[str, str]]:
@@ -79,12 +79,12 @@ class CocoOccluders:
         return list(self._rejected)
 
     def describe(self) -> dict[str, Any]:
-        """Counts, licences, and the file's name."""
+        """Counts, licences and the file name."""
         licences = Counter(self._licence(self._records[i]["image_id"]) for i in self.ids())
         return summary(self, licences, file=self.path.name)
 
     def load(self, occluder_id: str) -> Occluder:
-        """The instance, its outline smoothed and drawn in by a pixel: annotated outlines take in some background."""
+        """Cut out the instance. The outline is smoothed and shrunk by a pixel: annotations include some background."""
         record = self._records[occluder_id]
         photo = self._photos[record["image_id"]]
         path = self._photo_path(photo)
@@ -107,7 +107,7 @@ class CocoOccluders:
         )
 
     def _admit(self, photo_id: Any, records: Sequence[Mapping[str, Any]], skip_bad: bool) -> None:
-        """Sort the instances of one photo into usable and rejected ones."""
+        """Divide the instances of one photo into usable and rejected ones."""
         photo = self._photos.get(photo_id)
         if photo is None:
             raise InputError(self.path, f"an annotation names image {photo_id}, which is not in images", _CURE)
@@ -168,11 +168,11 @@ class CocoOccluders:
 
 
 def soften(mask: np.ndarray) -> np.ndarray:
-    """uint8 alpha H x W of a bool mask: one pixel drawn in, the staircase of its outline smoothed."""
+    """uint8 alpha H x W of a bool mask, shrunk by one pixel, with the staircase of its outline smoothed."""
     grown = np.where(mask, np.uint8(255), np.uint8(0))
     thinner = cv2.erode(grown, np.ones((3, 3), np.uint8), borderValue=0)
     alpha = cv2.GaussianBlur(thinner, (5, 5), 0, borderType=cv2.BORDER_REPLICATE)
-    # What is all outline would vanish: keep it as it is.
+    # A mask without interior would vanish: keep it unchanged.
     return alpha if alpha.max() >= 128 else grown
 
 
@@ -188,13 +188,13 @@ def _meets(box: Sequence[float], window: tuple[int, int, int, int]) -> bool:
 def _draw(
     records: Sequence[Mapping[str, Any]], window: tuple[int, int, int, int], height: int, width: int
 ) -> np.ndarray:
-    """Union of the instances within the window (x0, y0, x1, y1), bool."""
+    """The union of the instances inside the window (x0, y0, x1, y1), bool."""
     x0, y0, x1, y1 = window
     canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
     for record in records:
         segmentation = record["segmentation"]
         if isinstance(segmentation, list):
-            # Drawn here and not by pycocotools: thousands of instances are only looked at, in a small window each.
+            # Not drawn by pycocotools: thousands of instances are only checked, each in a small window.
             polygons = [
                 np.rint(np.asarray(p, np.float64).reshape(-1, 2) - (x0, y0)).astype(np.int32)
                 for p in segmentation
@@ -217,7 +217,7 @@ def _read(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(path, f"not JSON (line {error.lineno}: {error.msg})", _CURE) from error
     if not isinstance(data, dict):
-        raise InputError(path, "holds a list, not an object", _CURE)
+        raise InputError(path, "contains a list, not an object", _CURE)
     needed = {
         "images": ("id", "file_name", "height", "width"),
         "annotations": ("id", "image_id", "category_id", "segmentation", "bbox", "area"),

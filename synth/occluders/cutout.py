@@ -1,8 +1,8 @@
-"""Cut-outs made ready for fast, bit-stable warping.
+"""Prepares cut-outs for fast, bit-stable warping.
 
 A cut-out is stored premultiplied in a pyramid whose levels shrink by the square root of two, so that a bilinear warp
-never skips pixels. The warp's matrix is rounded to 1/128: then every product in OpenCV's bilinear kernel is exact in
-float32, and processors with and without fused multiply-add give the same bytes.
+never skips pixels. The warp matrix is rounded to 1/128. Every product in OpenCV's bilinear kernel is then exact in
+float32, and processors with and without fused multiply-add produce the same bytes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from deocc_bench.core.types import Occluder
 
 _STEP = 2**-0.5
-_GRID = 128  # fractions of a source pixel in the warp's matrix
-_SMALLEST = 8  # px: the pyramid ends before a side gets shorter
+_GRID = 128  # fractions of a source pixel in the warp matrix
+_SMALLEST = 8  # px: no pyramid level has a shorter side
 
 
 @dataclass(frozen=True)
 class PreparedOccluder:
-    """An occluder without its float arrays.
+    """An occluder as a pyramid of uint8 levels, without float arrays.
 
     Args:
         levels: uint8 h x w x 4, RGBA premultiplied, largest first.
@@ -38,21 +38,21 @@ class PreparedOccluder:
 
     @property
     def height(self) -> int:
-        """Of level 0, pixels."""
+        """Height of level 0, pixels."""
         return int(self.levels[0].shape[0])
 
     @property
     def width(self) -> int:
-        """Of level 0, pixels."""
+        """Width of level 0, pixels."""
         return int(self.levels[0].shape[1])
 
 
 def prepare(occluder: Occluder, max_side: int = 640) -> PreparedOccluder:
-    """Clean the colours at the edge, premultiply, build the pyramid. About 5 ms: cache it.
+    """Clean the colours at the edge, premultiply and build the pyramid. Takes about 5 ms, so cache the result.
 
     Args:
-        occluder: as a source loads it.
-        max_side: level 0 is shrunk to this longest side; twice the crop's side loses nothing that is seen.
+        occluder: as returned by a source's `load`.
+        max_side: maximum length of the longer side of level 0; twice the side of the crop loses nothing visible.
     """
     alpha = np.rint(occluder.alpha * np.float32(255)).astype(np.uint8)
     image = occluder.image
@@ -74,9 +74,9 @@ def prepare(occluder: Occluder, max_side: int = 640) -> PreparedOccluder:
 
 
 def bleed(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Replace the colours where the alpha is not full by those of the nearest opaque pixels.
+    """Replace the colours of pixels that are not opaque by those of the nearest opaque pixels.
 
-    The colour of an edge pixel is mixed with the photo it came from; on a new background that shows as a halo.
+    The colour of an edge pixel is mixed with the background of its photo; on a new background this shows as a halo.
     """
     core = (alpha >= 243).astype(np.uint8)
     out = image.copy()
@@ -97,12 +97,12 @@ def bleed(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pose:
-    """How an occluder is drawn.
+    """Scale, rotation and mirroring of an occluder.
 
     Args:
         scale: output pixels per pixel of level 0.
         angle: degrees, counter-clockwise.
-        flip: mirror left and right first.
+        flip: mirror horizontally before rotating.
     """
 
     scale: float
@@ -110,7 +110,7 @@ class Pose:
     flip: bool = False
 
     def extent(self, occluder: PreparedOccluder) -> tuple[int, int]:
-        """(height, width) in output pixels of the box that holds the occluder."""
+        """(height, width) of the box around the posed occluder, output pixels."""
         h, w = occluder.height * self.scale, occluder.width * self.scale
         if self.angle:
             c, s = abs(math.cos(math.radians(self.angle))), abs(math.sin(math.radians(self.angle)))
@@ -122,7 +122,7 @@ def warp(occluder: PreparedOccluder, pose: Pose, region: tuple[int, int, int, in
     """The posed occluder, premultiplied RGBA uint8.
 
     Args:
-        region: (x0, y0, x1, y1) of `pose.extent`, end exclusive, may leave it; all of it where None.
+        region: (x0, y0, x1, y1) within `pose.extent`, end exclusive, may extend beyond it; None: the whole extent.
     """
     height, width = pose.extent(occluder)
     x0, y0, x1, y1 = region or (0, 0, width, height)
@@ -130,7 +130,7 @@ def warp(occluder: PreparedOccluder, pose: Pose, region: tuple[int, int, int, in
 
 
 def coarse(occluder: PreparedOccluder, pose: Pose, cell: int) -> np.ndarray:
-    """Where the posed occluder is, on a grid of `cell` pixels: uint8 0 / 1, rows x columns."""
+    """The mask of the posed occluder on a grid of `cell` pixels: uint8 0 / 1, rows x columns."""
     height, width = pose.extent(occluder)
     size = (-(-height // cell), -(-width // cell))
     sampled = _sample(occluder, pose, (height, width), size, 0, 0, cell)
@@ -138,7 +138,7 @@ def coarse(occluder: PreparedOccluder, pose: Pose, cell: int) -> np.ndarray:
 
 
 def edge(patch: np.ndarray, feather: float) -> np.ndarray:
-    """The alpha of a warped patch, uint8 h x w, its edge softened inwards by a Gaussian of `feather` pixels."""
+    """The alpha of a warped patch (uint8 h x w), with its edge softened inwards by a Gaussian of `feather` pixels."""
     alpha = cv2.extractChannel(patch, 3)
     if feather > 0:
         side = 2 * math.ceil(feather * 1.4) + 1
@@ -147,19 +147,19 @@ def edge(patch: np.ndarray, feather: float) -> np.ndarray:
 
 
 def fade(alpha: np.ndarray) -> np.ndarray:
-    """The alpha (uint8) brought to 0 within 2 px of its pixels of at least 0.5.
+    """Fade the alpha (uint8) to 0 within 2 px of the pixels with an alpha of at least 0.5.
 
-    So nothing farther from an occluder's mask changes, whatever haze a cut-out has about it.
+    Pixels farther from the occluder's mask then never change, even if the cut-out has a haze around it.
     """
     hard = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1]
     near = cv2.multiply(
         cv2.blur(hard, (5, 5), borderType=cv2.BORDER_CONSTANT), 3.0
-    )  # 1 at a straight edge's first pixel
+    )  # 1 at the first pixel of a straight edge
     return cv2.multiply(alpha, cv2.max(near, hard), scale=1 / 255)
 
 
 def with_alpha(patch: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The premultiplied patch with a lower alpha; the texture stays as sharp as it was."""
+    """The premultiplied patch with a lower alpha; the texture stays sharp."""
     change = cv2.divide(alpha, cv2.extractChannel(patch, 3), scale=255)
     out = cv2.multiply(patch, cv2.merge([change, change, change, change]), scale=1 / 255)
     cv2.insertChannel(alpha, out, 3)
@@ -175,7 +175,7 @@ def _sample(
     y0: int,
     step: int,
 ) -> np.ndarray:
-    """Every `step`-th pixel of the posed occluder (of `extent`) from (x0, y0), `size` (rows, columns) of them."""
+    """Sample every `step`-th pixel of the posed occluder (of `extent`) from (x0, y0), `size` (rows, columns) in all."""
     level = 0
     while level + 1 < len(occluder.levels) and pose.scale <= step * _STEP ** (level + 1):
         level += 1
@@ -186,7 +186,7 @@ def _sample(
     cos, sin = math.cos(math.radians(pose.angle)), math.sin(math.radians(pose.angle))
     mirror = -1.0 if pose.flip else 1.0
     rows = [(mirror * sx * cos, mirror * -sx * sin, ws), (sy * sin, sy * cos, hs)]
-    # The rounding of the matrix must not move the picture: the middle of what is sampled is kept.
+    # Rounding the matrix must not shift the picture: the centre of the sampled region stays fixed.
     mi, mj = (size[0] - 1) / 2, (size[1] - 1) / 2
     dx, dy = x0 + (step - width) / 2 + mj * step, y0 + (step - height) / 2 + mi * step
     matrix = np.empty((2, 3))

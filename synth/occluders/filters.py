@@ -1,4 +1,4 @@
-"""Which cut-outs make good occluders. Annotated instances are often slices of things; those are left out and listed."""
+"""Filters for good occluders. Annotated instances are often fragments of objects; these are rejected and listed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Things whose annotation is nearly always a slice: a table under its dishes, a bed under its sleeper.
+# Categories whose annotations are nearly always fragments: a table below its dishes, a bed below a sleeper.
 SLICED = frozenset(
     {"dining table", "bed", "oven", "toilet", "sink", "refrigerator", "couch", "microwave", "tv", "toaster", "train"}
 )
@@ -15,18 +15,18 @@ SLICED = frozenset(
 
 @dataclass(frozen=True)
 class OccluderFilter:
-    """What an instance must be like. Lengths are pixels of its photo.
+    """Conditions on an instance. Lengths are pixels of its photo.
 
     Args:
-        min_area: of the mask, in pixels.
-        min_side: of its box.
-        frame_margin: a box nearer to the photo's edge than this is taken as cut by it.
-        max_holes: share of the filled outline that is holes.
-        min_solidity: mask area over convex hull area.
-        min_largest: share of the area in its largest connected part.
-        max_touching: share of the outline that lies next to other instances: what is in front there nobody knows.
-        excluded: categories left out.
-        persons: people cut out of photos may hide the person (their category stays "person").
+        min_area: minimum area of the mask, pixels.
+        min_side: minimum side of the bounding box.
+        frame_margin: a box closer to the photo's edge than this counts as cut by the frame.
+        max_holes: maximum share of holes in the filled outline.
+        min_solidity: minimum mask area over convex hull area.
+        min_largest: minimum share of the area in the largest connected component.
+        max_touching: maximum share of the outline next to other instances, where the depth order is unknown.
+        excluded: excluded categories.
+        persons: allow people as occluders (their category stays "person").
     """
 
     min_area: int = 2000
@@ -42,7 +42,7 @@ class OccluderFilter:
     def reject_box(
         self, category: str, area: float, box: tuple[float, float, float, float], height: int, width: int
     ) -> str | None:
-        """The reason against an instance that its record alone gives (box as x, y, w, h), or None."""
+        """The reason to reject an instance from its record (box as x, y, w, h), or None."""
         x, y, w, h = box
         if category in self.excluded:
             return "category left out"
@@ -56,7 +56,7 @@ class OccluderFilter:
         return None
 
     def reject_mask(self, mask: np.ndarray) -> str | None:
-        """The reason that the shape of a bool H x W mask gives, or None."""
+        """The reason to reject an instance from the shape of its bool H x W mask, or None."""
         shape = measure(mask)
         if shape.area < self.min_area:
             return f"too small (area {shape.area} px)"
@@ -69,14 +69,14 @@ class OccluderFilter:
         return None
 
     def reject_neighbours(self, mask: np.ndarray, others: np.ndarray) -> str | None:
-        """The reason that other instances' pixels (`others`, bool H x W) near the outline of `mask` give, or None."""
+        """The reason to reject an instance whose `mask` has `others` (bool H x W) near its outline, or None."""
         share = touching(mask, others)
         return f"cut by another instance ({share:.2f})" if share > self.max_touching else None
 
 
 @dataclass(frozen=True)
 class Shape:
-    """area in pixels; share of the largest part; share of holes in the filled outline; area over convex hull area."""
+    """Area in pixels; share of the largest component; share of holes in the filled outline; area over hull area."""
 
     area: int
     largest: float
@@ -85,7 +85,7 @@ class Shape:
 
 
 def measure(mask: np.ndarray) -> Shape:
-    """The shape of a bool H x W mask; all zero for an empty one."""
+    """The shape of a bool H x W mask; all zero for an empty mask."""
     pixels = np.ascontiguousarray(mask).view(np.uint8)
     area = int(cv2.countNonZero(pixels))
     if area == 0:
@@ -103,7 +103,7 @@ def measure(mask: np.ndarray) -> Shape:
 
 
 def touching(mask: np.ndarray, others: np.ndarray, reach: int = 3) -> float:
-    """Share of the outline pixels of `mask` that have a pixel of `others` within `reach` pixels."""
+    """The share of the outline pixels of `mask` that are within `reach` pixels of `others`."""
     pixels = np.pad(mask, 1).astype(np.uint8)
     outline = pixels & ~cv2.erode(pixels, np.ones((3, 3), np.uint8))
     near = cv2.dilate(np.pad(others & ~mask, 1).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))

@@ -1,4 +1,4 @@
-"""`humans`: people hide people. The cut-outs are the humans of the same split."""
+"""`humans`: people occlude people. The cut-outs are the humans of the same split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deocc_bench.synth.occluders.coco import soften
 
 
 class Humans(Protocol):
-    """The part of a human source that is used here."""
+    """The part of the human source interface that is used here."""
 
     def ids(self) -> list[str]:
         """Ids of all humans, sorted."""
@@ -30,23 +30,23 @@ class Humans(Protocol):
 def open_source(
     argument: str, humans: Humans | None = None, human_ids: Sequence[str] | None = None, **_: Any
 ) -> HumanOccluders:
-    """Humans of `humans` as occluders."""
+    """Open the humans of the source `humans` as occluders."""
     if argument:
         raise UsageError(f"--occluders humans:{argument}: takes no path; the humans are those of --humans")
     if humans is None:
-        raise UsageError("--occluders humans: there are no humans to take; give --humans KIND:PATH")
+        raise UsageError("--occluders humans: there are no humans; give --humans KIND:PATH")
     return HumanOccluders(humans, human_ids)
 
 
 class HumanOccluders:
     """Each human as an occluder of the others; category "person".
 
-    The group of an occluder is the human's own group, so that a split keeps them together and
-    `OccluderPool.pick(exclude_group=...)` keeps people from hiding behind themselves.
+    The group of an occluder is the group of the human, so both stay in one split, and
+    `OccluderPool.pick(exclude_group=...)` keeps people from being occluded by themselves.
 
     Args:
-        source: a human source; where it has `group_of(id)`, groups are known without decoding photos.
-        ids: the humans to use; all of the source where None.
+        source: a human source; if it has `group_of(id)`, groups are read without decoding photos.
+        ids: the humans to use; None: all humans of the source.
     """
 
     kind = "humans"
@@ -57,11 +57,11 @@ class HumanOccluders:
         self._groups: dict[str, str] = {}
 
     def ids(self) -> list[str]:
-        """All, sorted."""
+        """The ids of all occluders, sorted."""
         return sorted(self._humans)
 
     def group_of(self, occluder_id: str) -> str:
-        """The human's group."""
+        """The group of the human."""
         if occluder_id not in self._groups:
             human_id = self._humans[occluder_id]
             known = getattr(self._source, "group_of", None)
@@ -73,15 +73,15 @@ class HumanOccluders:
         return "person"
 
     def rejected(self) -> list[tuple[str, str]]:
-        """Nothing: the human source has its own filters and its own list."""
+        """Empty: humans have their own filters and their own list of rejections."""
         return []
 
     def describe(self) -> dict[str, Any]:
-        """Counts; the licences are those of the humans."""
+        """Counts, and the licences of the humans."""
         return summary(self, Counter(), licences_of="humans")
 
     def load(self, occluder_id: str) -> Occluder:
-        """The human cut out along the mask, with a soft edge."""
+        """Cut out the human along the mask, with a soft edge."""
         human = self._source.load(self._humans[occluder_id])
         alpha = soften(human.mask)
         x0, y0, x1, y1 = masks.tight_box(alpha > 0) or (0, 0, 0, 0)

@@ -19,22 +19,22 @@ _SUFFIXES = (".png", ".webp")
 
 
 def open_source(argument: str, skip_bad: bool = False, **_: Any) -> RgbaOccluders:
-    """Open a folder."""
+    """Open the folder `argument`."""
     return RgbaOccluders(Path(argument), skip_bad=skip_bad)
 
 
 class RgbaOccluders:
     """The cut-outs of a folder; each is its own group.
 
-    A file `<stem>.json` beside a cut-out may give its `category` and `licence`. Otherwise the category is the stem
-    without its digits, and the licence the first line of the folder's LICENSE file.
+    A file `<stem>.json` next to a cut-out can set its `category` and `licence`. Otherwise the category is the stem
+    without its digits, and the licence is the first line of the folder's LICENSE file.
 
     Args:
-        folder: holds the files; sub-folders are not looked into.
+        folder: contains the files; sub-folders are ignored.
         skip_bad: reject broken files instead of raising.
 
     Raises:
-        InputError: a missing folder, a broken file, or two files of one stem.
+        InputError: the folder is missing, a file is broken, or two files have the same stem.
     """
 
     kind = "rgba"
@@ -53,7 +53,7 @@ class RgbaOccluders:
                 continue
             occluder_id = f"rgba-{path.stem}"
             if occluder_id in seen:
-                raise InputError(path, f"has the stem of {seen[occluder_id]}", "rename one of the two")
+                raise InputError(path, f"has the same stem as {seen[occluder_id]}", "rename one of the two")
             seen[occluder_id] = path.name
             try:
                 reason = _reject(images.read_rgba(path)[..., 3])
@@ -68,7 +68,7 @@ class RgbaOccluders:
                 self._paths[occluder_id], self._about[occluder_id] = path, about
 
     def ids(self) -> list[str]:
-        """All that passed, sorted."""
+        """The ids of all accepted cut-outs, sorted."""
         return sorted(self._paths)
 
     def group_of(self, occluder_id: str) -> str:
@@ -76,7 +76,7 @@ class RgbaOccluders:
         return occluder_id
 
     def category_of(self, occluder_id: str) -> str:
-        """From the file beside it, or the stem without digits."""
+        """The category from the JSON file, or the stem without digits."""
         return self._about[occluder_id]["category"]
 
     def rejected(self) -> list[tuple[str, str]]:
@@ -84,11 +84,11 @@ class RgbaOccluders:
         return sorted(self._rejected)
 
     def describe(self) -> dict[str, Any]:
-        """Counts, licences, and the folder's name."""
+        """Counts, licences and the folder name."""
         return summary(self, Counter(a["licence"] for a in self._about.values()), folder=self.folder.name)
 
     def load(self, occluder_id: str) -> Occluder:
-        """The cut-out, cropped to what of it is not transparent."""
+        """The cut-out, cropped to the pixels that are not transparent."""
         rgba = images.read_rgba(self._paths[occluder_id])
         x0, y0, x1, y1 = masks.tight_box(rgba[..., 3] > 4) or (0, 0, 0, 0)
         rgba = rgba[y0:y1, x0:x1]

@@ -1,4 +1,4 @@
-"""`shapes[:N]`: drawn occluders, embedded and free of rights: boxes, blobs, poles, furniture, foliage, umbrellas."""
+"""`shapes[:N]`: drawn occluders, built in and free of rights: boxes, blobs, poles, furniture, foliage, umbrellas."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Canvas = tuple[np.ndarray, np.ndarray]  # RGB uint8, mask uint8 0/255, both at d
 
 
 def open_source(argument: str, seed: int = 0, **_: Any) -> ShapeOccluders:
-    """Open "" or "N"."""
+    """Open drawn shapes; `argument` is "" or the number of shapes."""
     if argument and not (argument.isdigit() and 0 < int(argument) <= 1_000_000):
         raise UsageError(f"--occluders shapes:{argument}: N must be a number from 1 to 1000000, e.g. shapes:200")
     return ShapeOccluders(int(argument or DEFAULT_COUNT), seed)
 
 
 class ShapeOccluders:
-    """N drawn occluders by seed; the kinds take turns. Shape i is the same for any N.
+    """`count` drawn occluders; the kinds alternate. Shape i does not depend on `count`.
 
     Args:
-        count: how many.
-        seed: another seed gives other shapes, with other ids.
+        count: number of shapes.
+        seed: random seed; another seed produces other shapes with other ids.
     """
 
     kind = "shapes"
@@ -44,7 +44,7 @@ class ShapeOccluders:
         self._ids = {f"shape-{seed}-{i:05d}": i for i in range(count)}
 
     def ids(self) -> list[str]:
-        """All, sorted."""
+        """The ids of all shapes, sorted."""
         return sorted(self._ids)
 
     def group_of(self, occluder_id: str) -> str:
@@ -56,7 +56,7 @@ class ShapeOccluders:
         return list(DRAWERS)[self._ids[occluder_id] % len(DRAWERS)]
 
     def rejected(self) -> list[tuple[str, str]]:
-        """Nothing."""
+        """Empty: no shape is rejected."""
         return []
 
     def describe(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class ShapeOccluders:
         return summary(self, Counter({"Apache-2.0": self.count}), seed=self.seed)
 
     def load(self, occluder_id: str) -> Occluder:
-        """Draw it: 5 to 30 ms."""
+        """Draw the shape; takes 5 to 30 ms."""
         generator = seeded(self.seed, "shape", self._ids[occluder_id])
         category = self.category_of(occluder_id)
         image, mask = DRAWERS[category](generator)
@@ -98,7 +98,7 @@ def _box(rng: np.random.Generator) -> Canvas:
 
 
 def _ellipse(rng: np.random.Generator) -> Canvas:
-    """A ball or balloon, shaded like a round thing."""
+    """A ball or balloon with round shading."""
     height, width = int(rng.integers(240, 520)), int(rng.integers(240, 520))
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     v, u = (y - height / 2) / (height / 2 - 2), (x - width / 2) / (width / 2 - 2)
@@ -127,7 +127,7 @@ def _blob(rng: np.random.Generator) -> Canvas:
 
 
 def _polygon(rng: np.random.Generator) -> Canvas:
-    """An angular thing with two faces."""
+    """An angular object with two faces."""
     size = int(rng.integers(260, 500))
     count = int(rng.integers(3, 8))
     theta = np.sort(rng.random(count) * 0.6 + np.arange(count)) * (2 * math.pi / count)
@@ -267,7 +267,7 @@ def _fill(height: int, width: int, points: np.ndarray) -> np.ndarray:
 
 
 def _lit(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Light from one side and a darker rim, so that a flat texture reads as a body."""
+    """Add light from one side and a darker rim, so that a flat texture looks like a solid object."""
     height, width = mask.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     slope = rng.uniform(-0.3, 0.3) * (x / width - 0.5) - rng.uniform(0.05, 0.3) * (y / height - 0.5)

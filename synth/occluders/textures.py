@@ -1,6 +1,6 @@
-"""Drawn surfaces for the embedded occluders: uint8 h x w x 3, RGB, from a generator alone.
+"""Drawn surfaces for the built-in occluders: uint8 h x w x 3, RGB, determined by a random generator.
 
-Everything is computed in float64 or integers, so that processors agree on every byte.
+Everything is computed in float64 or integers, so every byte is the same on all processors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Colour = np.ndarray  # float64 (3,), 0..255
 
 
 def colour(rng: np.random.Generator, saturation: float = 0.75) -> Colour:
-    """A random colour, not too bright and not too dark."""
+    """A random colour that is neither very bright nor very dark."""
     hue, sat, value = rng.random(), rng.random() * saturation, 0.25 + 0.65 * rng.random()
     return np.array(colorsys.hsv_to_rgb(hue, sat, value)) * 255
 
@@ -38,7 +38,7 @@ def noise(rng: np.random.Generator, height: int, width: int, cells: int, octaves
 
 
 def surface(rng: np.random.Generator, height: int, width: int, name: str | None = None) -> np.ndarray:
-    """A textured surface; `name` one of `SURFACES`, drawn where None."""
+    """A textured surface; `name` is one of `SURFACES`, chosen at random if None."""
     if name is None:
         name = list(SURFACES)[int(rng.integers(len(SURFACES)))]
     grain = rng.standard_normal((height, width, 1)) * 3
@@ -46,7 +46,7 @@ def surface(rng: np.random.Generator, height: int, width: int, name: str | None 
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
-    """Rounded and clipped to uint8."""
+    """Round and clip to uint8."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
@@ -59,7 +59,7 @@ def _mix(a: Colour, b: Colour, t: np.ndarray) -> np.ndarray:
 
 
 def _coordinates(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """y and x in pixels, turned by a random angle."""
+    """y and x in pixels, rotated by a random angle."""
     angle = rng.random() * np.pi
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     c, s = round(float(np.cos(angle)), 9), round(float(np.sin(angle)), 9)

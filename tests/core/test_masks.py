@@ -57,7 +57,7 @@ def test_iou_agrees_with_pycocotools() -> None:
 def test_sizes_that_differ_are_refused() -> None:
     a, b = masks.encode(np.ones((3, 4), bool)), masks.encode(np.ones((4, 3), bool))
     for combine in (masks.iou, lambda x, y: masks.union([x, y])):
-        with pytest.raises(DeoccError, match="one size"):
+        with pytest.raises(DeoccError, match="different sizes"):
             combine(a, b)
 
 
