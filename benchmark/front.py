@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deocc_bench.benchmark import compare as comparison
-from deocc_bench.benchmark.jobs import Data, initial_masks, rescore_folder, run_method
+from deocc_bench.benchmark.jobs import Data, rescore_folder, run_method
 from deocc_bench.benchmark.options import ALL_CONVENTIONS, SEED, RunOptions, ScoreOptions
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.results import RESULT_FILE, RunResult, run_folder
@@ -80,7 +80,7 @@ def evaluate(
         fit_split=fit_split,
         fit_data=fit_data,
     )
-    if len(initial_masks(given)) > 1:
+    if len(mask_specs(given)) > 1:
         raise UsageError("several initial masks make several runs; call evaluate once for each")
     with _folder(out) as folder:
         return _kept(run_method(method, data, task, folder, given).results[0], out)

@@ -58,7 +58,7 @@ def run_method(
     Args:
         say: told what is odd about predictions that are scored.
     """
-    masks = initial_masks(options)
+    masks = mask_specs(options)
     if task == "content" and masks != [initial_masks.DATASET]:
         raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
     if isinstance(method, str) and (method.startswith(FOLDER_PREFIX) or method.endswith(".json")):
@@ -108,7 +108,7 @@ def score_conventions(
 
 def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOptions, say: Say) -> list[RunResult]:
     """Score `predictions:DIR` or COCO results in place of running a method."""
-    if options.options or len(initial_masks(options)) > 1:
+    if options.options or len(mask_specs(options)) > 1:
         raise UsageError("predictions are scored as they are: --option and several --initial-mask need a method")
     where = spec.removeprefix(FOLDER_PREFIX)
     if not where:
@@ -190,7 +190,7 @@ def _networks(
     return network, perceptual, notes
 
 
-def initial_masks(options: ScoreOptions) -> list[str]:
+def mask_specs(options: ScoreOptions) -> list[str]:
     """The initial masks asked for: the specs between commas, or the dataset's own."""
     return [s.strip() for s in (options.initial_mask or "").split(",") if s.strip()] or [initial_masks.DATASET]
 
