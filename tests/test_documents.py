@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
+from PIL import Image
 
+import deocc_bench
 from deocc_bench import __version__
 from deocc_bench.benchmark.inference import Settings, load_batch
 from deocc_bench.cli import COMMANDS
@@ -27,6 +34,8 @@ from deocc_bench.synth.validate import validate
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
+PYTHON = (ROOT / "docs" / "python.md").read_text()
+TUTORIAL = ROOT / "examples" / "tutorial.ipynb"
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 
@@ -134,6 +143,60 @@ def test_the_code_of_extending_runs(tmp_path: Path) -> None:
     human = open_humans(f"folder:{tmp_path / 'people'}").load("folder-anna")
     assert np.array_equal(human.image, read_rgb(tmp_path / "people" / "images" / "anna.png"))
     assert np.array_equal(human.mask, sample.amodal)
+
+
+@pytest.mark.slow
+def test_the_code_of_python_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks(PYTHON, "python")
+    assert len(code) >= 9
+    space: dict[str, object] = {}
+    for number, block in enumerate(code):
+        exec(compile(block, f"python.md, block {number}", "exec"), space)  # the page's own code
+    assert (tmp_path / "sample.png").stat().st_size > 1000
+
+
+def test_python_lists_every_public_name() -> None:
+    named = {name.partition("(")[0] for name in in_code(PYTHON.split("## ")[0])}
+    assert set(deocc_bench.__all__) <= named
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_and_shows_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    stored = nbformat.read(TUTORIAL, as_version=4)
+    nbformat.validate(stored)
+    fresh = nbformat.read(TUTORIAL, as_version=4)
+    NotebookClient(fresh, timeout=600, record_timing=False, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    pictures = 0
+    for old, new in zip(stored.cells, fresh.cells, strict=True):
+        assert [o.output_type for o in old.get("outputs", ())] == [o.output_type for o in new.get("outputs", ())]
+        for before, after in zip(old.get("outputs", ()), new.get("outputs", ()), strict=True):
+            assert before.data.keys() == after.data.keys()
+            assert before.data["text/plain"] == after.data["text/plain"]
+            assert before.data.get("text/html") == after.data.get("text/html")
+            if "image/png" in before.data:
+                first, second = (picture(output.data["image/png"]) for output in (before, after))
+                assert first.shape == second.shape
+                assert np.abs(first - second).mean() < 1
+                pictures += 1
+    assert pictures == 3
+
+
+def test_the_tutorial_is_small_and_names_no_machine() -> None:
+    text = TUTORIAL.read_text()
+    assert len(text) < 300_000
+    notebook = nbformat.reads(text, as_version=4)
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    assert all(cell.metadata == {} for cell in notebook.cells)
+    assert not any("/tmp" in json.dumps(cell) for cell in notebook.cells)
+
+
+def picture(data: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), dtype=float)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

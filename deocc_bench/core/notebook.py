@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError, one_line
@@ -39,7 +41,7 @@ class Picture:
         images.write_png(path, self.array)
 
     def _repr_png_(self) -> bytes:
-        return images.encode_png(self.array)
+        return small_png(self.array)
 
     def __repr__(self) -> str:
         return f"<picture, {self.array.shape[0]} x {self.array.shape[1]}>"
@@ -73,6 +75,13 @@ def side_by_side(cells: Iterable[np.ndarray]) -> Picture:
     gap = np.full((row[0].shape[0], _GAP, 3), 255, np.uint8)
     parts = [part for cell in row for part in (gap, cell)][1:]
     return Picture(np.concatenate(parts, axis=1))
+
+
+def small_png(array: np.ndarray) -> bytes:
+    """PNG bytes of uint8 H x W x 3, packed as small as they go: notebooks keep them in their file."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
 
 
 def run_html(run: RunResult) -> str:

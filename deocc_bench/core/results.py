@@ -141,6 +141,10 @@ class RunResult:
         content["digest"] = record_digest(content)
         return content
 
+    def __repr__(self) -> str:
+        d = self.dataset
+        return f"<run of {self.method['name']!r}, task {self.task!r}, {d['n']} samples of {d['name']!r} ({d['split']})>"
+
     def _repr_html_(self) -> str:
         from deocc_bench.core.notebook import run_html
 

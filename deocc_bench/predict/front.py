@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.notebook import small_png
 from deocc_bench.predict.panel import panel
 from deocc_bench.predict.photos import as_mask, load_for_photo, read_mask, read_photo
 from deocc_bench.predict.recovery import SIZE, recover_person
 
 Picture = np.ndarray | str | Path
+# Side of each picture of `Completion.row`.
+_CELL = 160
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Completion:
     row: np.ndarray
 
     def _repr_png_(self) -> bytes:
-        return images.encode_png(self.row)
+        return small_png(self.row)
 
     def __repr__(self) -> str:
         hidden, whole = np.count_nonzero(self.invisible), np.count_nonzero(self.amodal)
@@ -107,7 +109,7 @@ def complete(
         cutout=cutout,
         corner=corner,
         notes=person.notes,
-        row=panel(picture, person),
+        row=panel(picture, person, _CELL),
     )
 
 

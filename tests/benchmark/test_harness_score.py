@@ -400,7 +400,7 @@ def test_what_is_fetched_shows_its_progress(
             progress(done, 25)
         return extractors.Unavailable("not there")
 
-    monkeypatch.setattr(jobs, "tqdm", Bar)
+    monkeypatch.setattr(jobs, "progress_bar", lambda what, unit, total, **_: Bar(total))
     monkeypatch.setattr(extractors, "find_extractor", find)
     arguments = ("--data", tiny, "--task", "content", "--out", tmp_path / "run", "--resamples", 0)
     result = run("evaluate", f"{methods_file}:Paint", *arguments)
