@@ -178,8 +178,8 @@ _TO_LIP: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
             "lower-legs": "left-leg",
         },
         {
-            "head": "Pascal-Person-Part 1 (head) holds hair and hat too: given as face",
-            "torso": "Pascal-Person-Part 2 (torso) does not tell garments apart: given as upper-clothes",
+            "head": "Pascal-Person-Part 1 (head) includes hair and hat: given as face",
+            "torso": "Pascal-Person-Part 2 (torso) does not distinguish garments: given as upper-clothes",
             "upper-arms": "Pascal-Person-Part 3 (upper-arms) has no side: given as left-arm",
             "lower-arms": "Pascal-Person-Part 4 (lower-arms) has no side: given as left-arm",
             "upper-legs": "Pascal-Person-Part 5 (upper-legs) has no side and may be clothed: given as left-leg",
