@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deocc_bench.benchmark import compare as comparison
-from deocc_bench.benchmark.jobs import Data, rescore_folder, run_method
+from deocc_bench.benchmark.jobs import Data, mask_specs, rescore_folder, run_method
 from deocc_bench.benchmark.options import ALL_CONVENTIONS, SEED, RunOptions, ScoreOptions
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.results import RESULT_FILE, RunResult, run_folder

@@ -1,6 +1,6 @@
 """Line coverage of each room, from coverage's JSON report; fails below the bar that a room has to meet.
 
-    python tests/support/coverage_by_room.py coverage.json
+python tests/support/coverage_by_room.py coverage.json
 """
 
 from __future__ import annotations
