@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from deocc_bench.benchmark import inference, score
 from deocc_bench.benchmark.coco_results import read_coco_results
@@ -25,6 +22,7 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json, read_json
 from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
+from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.results import (
     BEST_OF_K,
     MEAN,
@@ -133,8 +131,8 @@ def evaluate_method(method: Method, job: Job, fit_seconds: float = 0.0) -> list[
         "draws": method.samples,
     }
     job = replace(job, notes=(*job.notes, *_shared_groups(job), *_open_run(predictions, identity, job)))
-    with _bar(len(job.ids) * (method.samples or 1), "predict") as step:
-        spent = inference.run(method, job.dataset, job.split, job.ids, job.settings, predictions, progress=step)
+    with progress_bar("predict", "sample", len(job.ids) * (method.samples or 1)) as bar:
+        spent = inference.run(method, job.dataset, job.split, job.ids, job.settings, predictions, progress=bar.update)
     if method.samples is None:
         return [score_predictions(predictions, identity, job, spent, fit_seconds)]
     return _score_draws(predictions, identity, job, spent, fit_seconds, method.samples)
@@ -320,8 +318,8 @@ def _note_vote(vote: Path, header: Mapping[str, Any] | None) -> None:
 
 def _score(predictions: Path, job: Job) -> tuple[Scored, float]:
     start = time.perf_counter()
-    with _bar(len(job.ids), "score") as step:
-        scored = score.score_folder(predictions, job.dataset, job.split, job.ids, job.scoring, job.workers, step)
+    with progress_bar("score", "sample", len(job.ids)) as bar:
+        scored = score.score_folder(predictions, job.dataset, job.split, job.ids, job.scoring, job.workers, bar.update)
     return scored, time.perf_counter() - start
 
 
@@ -362,9 +360,3 @@ def _timing(spent: Clock | None, scoring: float, fit_seconds: float, scored: int
     if fit_seconds:
         seconds, samples = {"fit": fit_seconds, **seconds}, {"fit": 0, **samples}
     return {"seconds": seconds, "samples": samples}
-
-
-@contextmanager
-def _bar(total: int, what: str) -> Iterator[Callable[[int], object]]:
-    with tqdm(total=total, desc=what, unit="sample", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-        yield bar.update

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from deocc_bench.benchmark import evaluate as harness
 from deocc_bench.benchmark import extractors, robustness
@@ -23,6 +20,7 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.loaded import LoadedDataset
 from deocc_bench.core.predictions import folder_of
+from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.results import TASKS, RunResult
 from deocc_bench.methods.devices import AUTO, resolve_device
@@ -202,8 +200,7 @@ def _fetching() -> Iterator[Callable[[int, int | None], None]]:
 
     def progress(done: int, total: int | None) -> None:
         if not bars:
-            quiet = not sys.stderr.isatty()
-            bars.append(tqdm(desc="fetch", total=total, unit="B", unit_scale=True, file=sys.stderr, disable=quiet))
+            bars.append(progress_bar("fetch", "B", total, in_bytes=True))
         bars[0].update(done - bars[0].n)
 
     try:

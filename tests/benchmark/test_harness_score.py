@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from deocc_bench.benchmark import benchmark_commands, evaluate, extractors, jobs, robustness, score
+from deocc_bench.benchmark import benchmark_commands, evaluate, extractors, robustness, score
 from deocc_bench.benchmark.compare import compare_runs
 from deocc_bench.benchmark.evaluate import Job
 from deocc_bench.benchmark.score import Scoring
@@ -400,7 +400,7 @@ def test_what_is_fetched_shows_its_progress(
             progress(done, 25)
         return extractors.Unavailable("not there")
 
-    monkeypatch.setattr(jobs, "tqdm", Bar)
+    monkeypatch.setattr("tqdm.tqdm", Bar)
     monkeypatch.setattr(extractors, "find_extractor", find)
     arguments = ("--data", tiny, "--task", "content", "--out", tmp_path / "run", "--resamples", 0)
     result = run("evaluate", f"{methods_file}:Paint", *arguments)
