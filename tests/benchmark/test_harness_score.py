@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from deocc_bench.benchmark import benchmark_commands, evaluate, extractors, robustness, score
+from deocc_bench.benchmark import benchmark_commands, evaluate, extractors, jobs, robustness, score
 from deocc_bench.benchmark.compare import compare_runs
 from deocc_bench.benchmark.evaluate import Job
 from deocc_bench.benchmark.score import Scoring
