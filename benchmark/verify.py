@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from deocc_bench.benchmark.extractors import Extractor, Unavailable, find_extractor
 from deocc_bench.benchmark.result import dataset_field
@@ -13,7 +12,7 @@ from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.predictions import draw_folder
-from deocc_bench.core.results import BEST_OF_K, PREDICTIONS_FOLDER, SAMPLES_FILE, RunResult, read_result
+from deocc_bench.core.results import BEST_OF_K, PREDICTIONS_FOLDER, SAMPLES_FILE, Rescored, RunResult, read_result
 from deocc_bench.core.samples import read_table, sample_of
 from deocc_bench.metrics import conventions
 from deocc_bench.metrics.aggregate import MetricValue, unavailable
@@ -21,7 +20,7 @@ from deocc_bench.metrics.definition import INCEPTION
 from deocc_bench.metrics.spec import spec_of_record
 
 
-def rescore_run(run: Path, dataset: DatasetReader) -> dict[str, Any]:
+def rescore_run(run: Path, dataset: DatasetReader) -> Rescored:
     """Score `RUN/predictions` as `RUN/result.json` says: task, split, samples, initial mask, convention, seed, draws.
 
     Nothing is written, and no network is fetched. An edited record is read all the same: to find that it was edited is
@@ -54,7 +53,7 @@ def rescore_run(run: Path, dataset: DatasetReader) -> dict[str, Any]:
     scored = join_draws(parts) if record.of_draws else parts[0]
     metrics = summarise(scored.table, scoring, scored.distances, record.draws)
     metrics |= _out_of_reach(record, metrics, len(ids))
-    return {"metrics": metrics, "predictions_digest": scored.predictions_digest}
+    return Rescored(metrics, scored.predictions_digest)
 
 
 def _scoring(record: RunResult) -> Scoring:

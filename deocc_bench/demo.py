@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from deocc_bench.core.errors import UsageError
+from deocc_bench.core.files import require_empty
 from deocc_bench.core.hints import no_hints
 from deocc_bench.core.registry import load_object
 from deocc_bench.core.results import read_result
@@ -53,8 +53,7 @@ def demo(out: Path, humans: int) -> None:
     """
     from deocc_bench.cli import COMMANDS
 
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: the folder is not empty; choose another --out")
+    require_empty(out)
     start = time.perf_counter()
     for name, arguments in steps(out, humans):
         click.echo(f"\n$ deocc-bench {shlex.join([name, *arguments])}")

@@ -1,8 +1,8 @@
-"""From runs to files: the order in which the room's parts are called."""
+"""From runs to files, one way: runs are read and checked, grouped, made tables, looked into, written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,23 @@ from deocc_bench.core.registry import unknown
 from deocc_bench.leaderboard import figures
 from deocc_bench.leaderboard.claimed import Claim, read_claims, sort_claims
 from deocc_bench.leaderboard.csv_out import breakdowns_csv, leaderboard_csv
-from deocc_bench.leaderboard.definitions import Lookup, Rescore, load_definitions, load_rescore
 from deocc_bench.leaderboard.latex import leaderboard_latex
 from deocc_bench.leaderboard.markdown import leaderboard_markdown
 from deocc_bench.leaderboard.pictures import load_pictures
-from deocc_bench.leaderboard.records import group_runs, load_runs
-from deocc_bench.leaderboard.report import Section, collect_pictures, write_report
-from deocc_bench.leaderboard.samples import sample_values
+from deocc_bench.leaderboard.records import Run, group_runs, load_runs
+from deocc_bench.leaderboard.report import collect_pictures, write_report
+from deocc_bench.leaderboard.samples import Section, sample_values
 from deocc_bench.leaderboard.speed import read_speed
 from deocc_bench.leaderboard.table import Table, build_table, check_columns
-from deocc_bench.leaderboard.verify import check_dataset, check_predictions, check_table, find_dataset
+from deocc_bench.leaderboard.verify import (
+    Rescore,
+    check_dataset,
+    check_predictions,
+    check_table,
+    find_dataset,
+    load_rescore,
+)
+from deocc_bench.metrics.definition import REGIONS, TASKS_OF
 
 FIGURES_FOLDER = "figures"
 REPORT = "leaderboard.html"
@@ -79,50 +86,30 @@ class Made:
 
 
 def make(
-    request: LeaderboardRequest,
-    say: Callable[[str], object] = lambda text: None,
-    lookup: Lookup | None = None,
-    rescore: Rescore | None = None,
+    request: LeaderboardRequest, say: Callable[[str], object] = lambda text: None, rescore: Rescore | None = None
 ) -> Made:
     """Write `leaderboard.csv`, `.md`, `.tex`, `.html`, `breakdowns.csv` and `figures/` to `request.out`.
 
     Args:
         say: told what is going on.
-        lookup, rescore: the benchmark's definitions and scoring; None: those of this installation.
+        rescore: the benchmark's scoring, for `request.verify`; None: that of this installation.
 
     Raises:
         DeoccError: bad input; names the file.
     """
-    lookup = lookup or load_definitions()
-    if request.verify:
-        if not request.datasets:
-            raise UsageError("--verify scores predictions against their dataset; name it with --data DIR")
-        rescore = rescore or load_rescore()
-    tables, others = build_tables(request, lookup, rescore, say)
-    out = request.out
+    tables, others = build_tables(request, say, rescore)
+    sections = [look_into(table, request.datasets) for table in tables]
     texts = {
         "leaderboard.csv": leaderboard_csv(tables, others),
         "breakdowns.csv": breakdowns_csv(tables),
         "leaderboard.md": leaderboard_markdown(tables, others),
         "leaderboard.tex": leaderboard_latex(tables, others),
     }
-    for name, text in texts.items():
-        atomic_write(out / name, text)
-    written = [out / name for name in texts]
-    sections = []
-    for table in tables:
-        values = sample_values(table, lookup)
-        share = request.embed_bytes // len(tables)
-        pictures = collect_pictures(table, values, request.datasets, share, out if request.link else None)
-        content = sample_values(table, lookup, of_content=True) if table.group.task == "joint" else None
-        sections.append(Section(table, values, pictures, content))
-    write_report(out / REPORT, sections, others, request.title)
-    written.append(out / REPORT)
-    if request.figures:
-        if figures.available():
-            written += _draw(request, tables, lookup, out / FIGURES_FOLDER)
-        else:
-            say("no figures: they need matplotlib; pip install 'deocc-bench[figures]'")
+    written = [
+        *_write_texts(request.out, texts),
+        _write_report(request, sections, others),
+        *_draw_if_possible(request, sections, say),
+    ]
     runs = [row.run for t in tables for row in t.rows]
     return Made(
         tuple(tables),
@@ -133,76 +120,115 @@ def make(
     )
 
 
+def draw_figures(request: LeaderboardRequest) -> list[Path]:
+    """Only the figures, into `request.out`; the files written."""
+    tables, _ = build_tables(request)
+    return _draw(request, [look_into(table, request.datasets) for table in tables], request.out)
+
+
 def build_tables(
     request: LeaderboardRequest,
-    lookup: Lookup | None,
-    rescore: Rescore | None = None,
     say: Callable[[str], object] = lambda text: None,
+    rescore: Rescore | None = None,
 ) -> tuple[list[Table], list[Claim]]:
-    """The tables of the runs, checked, and the claims about datasets that no run is about."""
-    claims = [c for path in request.claimed for c in read_claims(path)]
+    """The tables of the runs, checked, and the claims about datasets that no run is about. Args: as `make`."""
+    claims = [claim for path in request.claimed for claim in read_claims(path)]
     speed = read_speed(request.latency)
-    runs = []
-    for run in load_runs(request.runs):
-        run = check_dataset(check_table(run, lookup), request.datasets)
-        if request.verify and rescore is not None:
-            say(f"verifying {run.folder}")
-            run = check_predictions(run, request.datasets, rescore)
-        runs.append(run)
-    groups = group_runs(runs)
+    groups = group_runs(_check_runs(load_runs(request.runs), request, say, rescore))
     check_columns(groups, [*request.columns, *([request.sort] if request.sort else [])])
     of_group, others = sort_claims(claims, groups)
     tables = [
-        build_table(g, speed, lookup, c, request.columns, request.sort) for g, c in zip(groups, of_group, strict=True)
+        build_table(group, speed, own, request.columns, request.sort)
+        for group, own in zip(groups, of_group, strict=True)
     ]
     return tables, others
 
 
-def draw_figures(request: LeaderboardRequest, lookup: Lookup | None = None) -> list[Path]:
-    """Only the figures, into `request.out`; the files written."""
-    lookup = lookup or load_definitions()
-    tables, _ = build_tables(request, lookup)
-    return _draw(request, tables, lookup, request.out)
+def look_into(table: Table, datasets: Sequence[DatasetReader]) -> Section:
+    """A table with its samples: their values, and the dataset that they lie in."""
+    return Section(
+        table,
+        find_dataset(table.rows[0].run, datasets),
+        sample_values(table),
+        {region: sample_values(table, region) for region in REGIONS if table.group.task in TASKS_OF[region]},
+    )
 
 
-def _draw(request: LeaderboardRequest, tables: list[Table], lookup: Lookup, folder: Path) -> list[Path]:
-    _check_wanted(request, tables, lookup)
+def _check_runs(
+    runs: Sequence[Run], request: LeaderboardRequest, say: Callable[[str], object], rescore: Rescore | None
+) -> list[Run]:
+    checked = [check_dataset(check_table(run), request.datasets) for run in runs]
+    if not request.verify:
+        return checked
+    if not request.datasets:
+        raise UsageError("--verify scores predictions against their dataset; name it with --data DIR")
+    rescore = rescore or load_rescore()
+    verified = []
+    for run in checked:
+        say(f"verifying {run.folder}")
+        verified.append(check_predictions(run, request.datasets, rescore))
+    return verified
+
+
+def _write_texts(out: Path, texts: Mapping[str, str]) -> list[Path]:
+    for name, text in texts.items():
+        atomic_write(out / name, text)
+    return [out / name for name in texts]
+
+
+def _write_report(request: LeaderboardRequest, sections: Sequence[Section], claims: Sequence[Claim]) -> Path:
+    path = request.out / REPORT
+    share, linked = request.embed_bytes // len(sections), request.out if request.link else None
+    pictures = [collect_pictures(section, share, linked) for section in sections]
+    write_report(path, sections, pictures, claims, request.title)
+    return path
+
+
+def _draw_if_possible(
+    request: LeaderboardRequest, sections: Sequence[Section], say: Callable[[str], object]
+) -> list[Path]:
+    if request.figures and not figures.available():
+        say("no figures: they need matplotlib; pip install 'deocc-bench[figures]'")
+    elif request.figures:
+        return _draw(request, sections, request.out / FIGURES_FOLDER)
+    return []
+
+
+def _draw(request: LeaderboardRequest, sections: Sequence[Section], folder: Path) -> list[Path]:
+    _check_wanted(request, sections)
     written = []
-    for table in tables:
-        columns = request.columns or [c.id for c in table.columns]
+    for section in sections:
+        table = section.table
         known = {c.id for c in table.every}
+        columns = request.columns or [c.id for c in table.columns]
         written += figures.ratio_curves(table, [c for c in columns if c in known], folder)
         written += figures.pareto(table, folder)
-        written += _draw_grids(request, table, lookup, folder)
+        written += _draw_grids(request, section, folder)
     return written
 
 
-def _check_wanted(request: LeaderboardRequest, tables: Sequence[Table], lookup: Lookup) -> None:
+def _check_wanted(request: LeaderboardRequest, sections: Sequence[Section]) -> None:
     """Refuse methods and samples that no table has, before anything is drawn."""
-    names = dict.fromkeys(row.name for t in tables for row in t.rows if row.run.predictions is not None)
+    names = dict.fromkeys(row.name for s in sections for row in s.table.rows if row.run.predictions is not None)
     for name in request.methods:
         if name not in names:
             raise UsageError(unknown("method with predictions", name, names))
-    found = [v for t in tables if (v := sample_values(t, lookup)) is not None]
+    found = [s.values for s in sections if s.values is not None]
     for name in request.samples:
         if found and not any(figures.choose_samples(v, (name,)) for v in found):
             raise UsageError(unknown("sample", name, [*figures.ENDS, *found[0].ids[:5]]))
 
 
-def _draw_grids(request: LeaderboardRequest, table: Table, lookup: Lookup, folder: Path) -> list[Path]:
-    values = sample_values(table, lookup)
-    dataset = find_dataset(table.rows[0].run, request.datasets)
-    if values is None or dataset is None:
+def _draw_grids(request: LeaderboardRequest, section: Section, folder: Path) -> list[Path]:
+    table, values = section.table, section.values
+    if values is None or section.dataset is None:
         return []
-    with_answers = [k for k, row in enumerate(table.rows) if row.run.predictions is not None]
-    rows = with_answers[:_GRID_METHODS]
-    if request.methods:
-        names = {table.rows[k].name: k for k in with_answers}
-        rows = [names[m] for m in request.methods if m in names]
+    with_answers = {row.name: k for k, row in enumerate(table.rows) if row.run.predictions is not None}
+    names = request.methods or tuple(with_answers)[:_GRID_METHODS]
+    rows = [with_answers[name] for name in names if name in with_answers]
     chosen = figures.choose_samples(values, request.samples)
     if not rows or not chosen:
         return []
-    split = str(table.group.dataset["split"])
-    pictures = [load_pictures(dataset.record(split, values.ids[i]), [table.rows[k].run for k in rows]) for i in chosen]
-    kinds = {what: sample_values(table, lookup, of_content=what == "content") for what in ("mask", "content")}
-    return figures.grid(table, kinds, rows, pictures, folder)
+    records = [section.dataset.record(str(table.group.dataset["split"]), values.ids[i]) for i in chosen]
+    pictures = [load_pictures(record, [table.rows[k].run for k in rows]) for record in records]
+    return figures.grid(table, section.of_region, rows, pictures, folder)

@@ -19,9 +19,10 @@ from deocc_bench.core.files import atomic_write
 from deocc_bench.core.painting import paint_layer
 from deocc_bench.leaderboard.pictures import SamplePictures
 from deocc_bench.leaderboard.samples import SampleValues
-from deocc_bench.leaderboard.speed import LATENCY, RUN_TIME
+from deocc_bench.leaderboard.speed import SPEED
 from deocc_bench.leaderboard.table import Table
 from deocc_bench.leaderboard.text import fixed, shown
+from deocc_bench.metrics.definition import Region
 
 CURVES = 8
 # What a sample may be asked for by, beside its id.
@@ -93,8 +94,7 @@ def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Pat
 
 def pareto(table: Table, folder: Path) -> list[Path]:
     """The sort column against time; methods that no other beats in both are joined. None without times."""
-    times = {c.id: c for c in table.every if c.speed}
-    time = times.get(LATENCY) or times.get(RUN_TIME)
+    time = next((c for c in table.every if c.speed and SPEED[c.id].time_axis), None)
     quality = table.column(table.sort)
     if quality.speed:
         quality = next((c for c in table.columns if not c.speed), quality)
@@ -157,7 +157,7 @@ def _has_right_neighbour(point: tuple[float, float], points: Sequence[tuple[floa
 
 def grid(
     table: Table,
-    values: Mapping[str, SampleValues | None],
+    values: Mapping[Region, SampleValues | None],
     rows: Sequence[int],
     pictures: Sequence[SamplePictures],
     folder: Path,
@@ -167,16 +167,15 @@ def grid(
     Masks where the task has them, then (a file of its own) recovered pictures.
 
     Args:
-        values: by kind of grid, `mask` and `content`; a grid without values has no numbers below its pictures.
+        values: of each kind of grid that the task has; a grid without values has no numbers below its pictures.
         rows: indices of the methods in the table; the answers of `pictures` are in this order.
     """
     written: list[Path] = []
     names = [table.rows[k].name for k in rows]
     head = ["input", *names, "truth"]
-    for what in ("mask", "content") if table.group.task == "joint" else (table.group.task,):
-        own = values.get(what)
+    for what, own in values.items():
 
-        def draw(figure: Any, what: str = what, own: SampleValues | None = own) -> None:
+        def draw(figure: Any, what: Region = what, own: SampleValues | None = own) -> None:
             axes = figure.subplots(len(pictures), len(head), squeeze=False)
             for line, p in enumerate(pictures):
                 scores = [] if own is None else [own.of(p.id, k) for k in rows]

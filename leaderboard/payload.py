@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from deocc_bench.leaderboard.samples import SampleValues
+from deocc_bench.leaderboard.samples import SampleValues, Section
 from deocc_bench.leaderboard.table import Column, Row, Table
 from deocc_bench.leaderboard.text import clean, shown
+from deocc_bench.metrics.definition import MetricSpec
 
 KINDS = {
     "occlusion_ratio": "occlusion ratio",
@@ -20,7 +21,6 @@ KINDS = {
     "occluders": "number of occluders",
     "cut_by_frame": "person cut by the frame",
 }
-RECALL = "part_recall"
 _CHARTED = 8
 
 
@@ -30,14 +30,10 @@ def embed_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def group_payload(
-    table: Table,
-    number: int,
-    values: SampleValues | None,
-    pictures: Mapping[str, Any] | None,
-    content: SampleValues | None = None,
-) -> dict[str, Any]:
+def group_payload(section: Section, number: int, pictures: Mapping[str, Any]) -> dict[str, Any]:
     """One table's data; rows and columns in the table's order."""
+    table, values = section.table, section.values
+    content = section.of_region.get("content") if table.group.task == "joint" else None
     return {
         "id": number,
         "task": table.group.task,
@@ -47,7 +43,7 @@ def group_payload(
         "breakdowns": _breakdowns(table),
         "pairs": {name: _pairs(p) for name, p in table.pairs.items()},
         "samples": None if values is None else _samples(values, content),
-        "pictures": pictures or {},
+        "pictures": pictures,
     }
 
 
@@ -85,8 +81,7 @@ def _breakdowns(table: Table) -> list[dict[str, Any]]:
             counts = [_count(table, kind, b) for b in bins]
             names = [shown(b, 24) for b in bins]
             found.append({"kind": kind, "title": title, "bins": names, "n": counts, "metrics": charts})
-    parts = _recall(table)
-    return [*found, parts] if parts else found
+    return [*found, *_parts(table)]
 
 
 def _bins(table: Table, kind: str) -> list[str]:
@@ -113,23 +108,21 @@ def _count(table: Table, kind: str, name: str) -> int:
     return max(sizes, default=0)
 
 
-def _recall(table: Table) -> dict[str, Any] | None:
-    names: dict[str, None] = {}
-    for row in table.rows:
-        names |= dict.fromkeys(m for m in row.run.record.metrics if m.startswith(f"{RECALL}["))
-    lines = [[_point(row.run.record.metrics.get(n)) for n in names] for row in table.rows]
-    used = [k for k in range(len(names)) if any(line[k] for line in lines)]
-    if not used:
-        return None
-    every = list(names)
-    counts = [max((r.run.record.metrics.get(every[k], {}).get("n_defined") or 0) for r in table.rows) for k in used]
-    return {
-        "kind": RECALL,
-        "title": "recall of each body part",
-        "bins": [clean(every[k].partition("[")[2].rstrip("]")) for k in used],
-        "n": counts,
-        "metrics": {RECALL: [[line[k] for k in used] for line in lines]},
-    }
+def _parts(table: Table) -> list[dict[str, Any]]:
+    """A chart for each family of metrics with one for each body part."""
+    families: dict[tuple[str, str], list[MetricSpec]] = {}
+    for spec in (c.spec for c in table.every if c.spec is not None and c.spec.each_part):
+        families.setdefault((spec.family, spec.each_part), []).append(spec)
+    found = []
+    for (family, title), specs in families.items():
+        metrics = [row.run.record.metrics for row in table.rows]
+        used = [s for s in specs if any(_point(m.get(s.id)) for m in metrics)]
+        if used:
+            counts = [max((m.get(s.id, {}).get("n_defined") or 0) for m in metrics) for s in used]
+            lines = [[_point(m.get(s.id)) for s in used] for m in metrics]
+            names = [clean(s.member) for s in used]
+            found.append({"kind": family, "title": title, "bins": names, "n": counts, "metrics": {family: lines}})
+    return found
 
 
 def _point(metric: Mapping[str, Any] | None) -> list[float | None] | None:

@@ -13,13 +13,20 @@ import numpy as np
 import pandas as pd
 
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.results import PREDICTIONS_FOLDER, RESULT_FILE, SAMPLES_FILE, RunResult, read_result
+from deocc_bench.core.results import (
+    BEST_OF_K,
+    PREDICTIONS_FOLDER,
+    RESULT_FILE,
+    SAMPLES_FILE,
+    RunResult,
+    read_result,
+)
+from deocc_bench.core.samples import read_table, sample_of
 from deocc_bench.leaderboard.text import clean
-
-_TEXT = ("id", "group", "occluder_categories")
-# Rows of a random method's mean hold every draw, ids `<sample>#<draw>`.
-_DRAW = "#"
-ORACLE_ROWS = ("best-of-k",)
+from deocc_bench.metrics.aggregate import sample_terms
+from deocc_bench.metrics.definition import MetricSpec
+from deocc_bench.metrics.spec import spec_of_record
+from deocc_bench.metrics.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Run:
         """Why it is out of the competition: it saw the truth that others must guess; None where it did not."""
         if self.record.method.get("truth_given"):
             return f"was shown the truth ({', '.join(map(clean, self.record.method['truth_given']))})"
-        if self.record.method.get("row") in ORACLE_ROWS:
+        if self.record.row == BEST_OF_K:
             return "the truth chose the best among its draws"
         return None
 
@@ -60,18 +67,23 @@ class Run:
     def predictions(self) -> Path | None:
         """The folder of its predictions, if it is there and holds one answer a sample."""
         folder = self.folder / PREDICTIONS_FOLDER
-        return folder if folder.is_dir() and self.record.method.get("row", "single") in ("single", "vote") else None
+        return folder if folder.is_dir() and self.record.one_answer else None
 
     @cached_property
     def sample_ids(self) -> np.ndarray:
         """The sample of each row of `samples`, draws stripped."""
         ids = [] if self.samples is None else self.samples["id"].tolist()
-        return np.array([i.rpartition(_DRAW)[0] if self.draws > 1 else i for i in ids], dtype=str)
+        return np.array([sample_of(i) if self.record.of_draws else i for i in ids], dtype=str)
 
-    @property
-    def draws(self) -> int:
-        """Rows that each sample has in `samples`."""
-        return int(self.record.method.get("draws") or 1) if self.record.method.get("row") == "mean" else 1
+    def spec(self, metric: str) -> MetricSpec:
+        """The facts of a metric that the record holds."""
+        return spec_of_record(metric, self.record.metrics[metric], self.record.task)
+
+    def terms(self, spec: MetricSpec | None) -> Terms | None:
+        """Numerators and denominators of a metric over `samples`, float64 (N, K); None where it has none."""
+        if spec is None or spec.terms is None or self.samples is None:
+            return None
+        return sample_terms(spec, self.samples)
 
 
 @dataclass(frozen=True)
@@ -160,27 +172,6 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     return sorted(groups, key=lambda g: (g.title, str(g.dataset["fingerprint"]), str(g.initial_mask)))
 
 
-def read_samples(path: Path) -> pd.DataFrame:
-    """`samples.csv` sorted by id: text columns as str, the others as numbers, empty cells NaN.
-
-    Raises:
-        InputError: not a table of samples.
-    """
-    try:
-        text = dict.fromkeys(_TEXT, str)
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not a table ({error})", "score the run anew") from error
-    if not {"id", "group"} <= set(table.columns):
-        raise InputError(path, "no columns 'id' and 'group'", "score the run anew")
-    odd = [c for c in table.columns if c not in _TEXT and not pd.api.types.is_numeric_dtype(table[c])]
-    if odd:
-        raise InputError(path, f"column {odd[0]!r} holds something that is no number", "score the run anew")
-    for name in set(_TEXT) & set(table.columns):
-        table[name] = table[name].fillna("").astype(object)
-    return table.sort_values("id", kind="stable", ignore_index=True)
-
-
 def _records_at(path: Path) -> list[Path]:
     if path.is_file() or (path / RESULT_FILE).is_file():
         return [path if path.is_file() else path / RESULT_FILE]
@@ -199,14 +190,10 @@ def _load(file: Path) -> Run:
     samples = None
     if table.is_file():
         try:
-            samples = read_samples(table)
+            samples = read_table(table)
         except InputError as error:
             findings.append(f"{SAMPLES_FILE}: {error.problem}")
-    row = record.method.get("row") or "single"
-    label = clean(record.method["name"])
-    if row != "single":
-        label += f" ({row} of {record.method.get('draws')})"
-    return Run(record, file.parent, label, samples, tuple(findings))
+    return Run(record, file.parent, clean(record.label), samples, tuple(findings))
 
 
 def _unique_labels(runs: Sequence[Run]) -> tuple[Run, ...]:

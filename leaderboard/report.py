@@ -6,23 +6,20 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.painting import LAYER_NAMES, encode_layer
 from deocc_bench.leaderboard.claimed import Claim
 from deocc_bench.leaderboard.payload import embed_json, group_payload
 from deocc_bench.leaderboard.pictures import SamplePictures, encode_photo, load_pictures
-from deocc_bench.leaderboard.samples import SampleValues
+from deocc_bench.leaderboard.samples import Section
 from deocc_bench.leaderboard.table import Cell, Column, Row, Table
 from deocc_bench.leaderboard.text import DASH, clean, fixed, shown
-from deocc_bench.leaderboard.verify import find_dataset
 
 THUMBNAIL = 176
 LINKED_SIDE = 320
@@ -34,31 +31,20 @@ _POLICY = (
 )
 
 
-@dataclass(frozen=True)
-class Section:
-    """One table with what the report shows below it. `content`: values below recovered pictures of joint runs."""
-
-    table: Table
-    values: SampleValues | None
-    pictures: Mapping[str, Any]
-    content: SampleValues | None = None
-
-
 def write_report(
-    path: Path, sections: Sequence[Section], claims: Sequence[Claim] = (), title: str = "Leaderboard"
+    path: Path,
+    sections: Sequence[Section],
+    pictures: Sequence[Mapping[str, Any]],
+    claims: Sequence[Claim] = (),
+    title: str = "Leaderboard",
 ) -> None:
-    """Write the report in one piece."""
-    atomic_write(path, render(sections, claims, title))
-
-
-def render(sections: Sequence[Section], claims: Sequence[Claim] = (), title: str = "Leaderboard") -> str:
-    """The report's HTML."""
+    """Write the report in one piece. `pictures`: of each section, by `collect_pictures`."""
     style, script, page = (_asset(n) for n in ("report.css", "report.js", "report.html"))
-    data = embed_json([group_payload(s.table, k, s.values, s.pictures, s.content) for k, s in enumerate(sections)])
+    data = embed_json([group_payload(s, k, found) for k, (s, found) in enumerate(zip(sections, pictures, strict=True))])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     runs = sum(len(s.table.rows) for s in sections)
     flagged = [row for s in sections for row in s.table.rows if row.flagged]
-    return Template(page).substitute(
+    text = Template(page).substitute(
         policy=_POLICY.format(digest),
         title=escape(shown(title, 120)),
         style=style,
@@ -70,15 +56,10 @@ def render(sections: Sequence[Section], claims: Sequence[Claim] = (), title: str
         sections="\n".join(_section(s, k) for k, s in enumerate(sections)),
         claims=_claims(claims, "Claimed for datasets without a run") if claims else "",
     )
+    atomic_write(path, text)
 
 
-def collect_pictures(
-    table: Table,
-    values: SampleValues | None,
-    datasets: Sequence[DatasetReader],
-    budget: int,
-    link_to: Path | None = None,
-) -> dict[str, Any]:
+def collect_pictures(section: Section, budget: int, link_to: Path | None = None) -> dict[str, Any]:
     """Pictures of samples, worst and best first in turns, until `budget` bytes are used up.
 
     Args:
@@ -88,7 +69,7 @@ def collect_pictures(
     Returns:
         Index of the sample -> its sources; empty where the dataset or the predictions are not at hand.
     """
-    dataset = find_dataset(table.rows[0].run, datasets)
+    table, dataset, values = section.table, section.dataset, section.values
     runs = [row.run for row in table.rows]
     if values is None or dataset is None or not any(r.predictions for r in runs):
         return {}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.samples import categories_of, column
 from deocc_bench.core.statistics import statistic
-from deocc_bench.leaderboard.definitions import Lookup, define, terms_of
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.table import Column, Table
+from deocc_bench.metrics.definition import Region
+from deocc_bench.metrics.terms import divide
 
 
 @dataclass(frozen=True)
@@ -55,27 +59,43 @@ class SampleValues:
         return [i for i in self.worst_first() if not np.isnan(mean[i])]
 
 
-def sample_values(table: Table, lookup: Lookup | None, of_content: bool | None = None) -> SampleValues | None:
+@dataclass(frozen=True)
+class Section:
+    """One table with what is known of its samples.
+
+    Args:
+        dataset: that the runs were scored on, where it is at hand.
+        values: of the sort column, or of the first shown one that has values per sample.
+        of_region: the same of the columns that judge masks, and of those that judge recovered pictures.
+    """
+
+    table: Table
+    dataset: DatasetReader | None
+    values: SampleValues | None
+    of_region: Mapping[Region, SampleValues | None]
+
+
+def sample_values(table: Table, region: Region | None = None) -> SampleValues | None:
     """Values of the sort column, or of the first shown one that has values per sample; None where none has.
 
     Args:
-        of_content: True: only of columns that measure recovered pictures; False: of the others; None: of any.
+        region: only of columns that judge that; None: of any.
     """
-    columns = [c for c in table.columns if of_content is None or c.of_content == of_content]
-    for column in sorted(columns, key=lambda c: c.id != table.sort):
-        per_run = [_of_run(row.run, column, lookup) for row in table.rows]
+    columns = [c for c in table.columns if region in (None, c.region)]
+    for shown in sorted(columns, key=lambda c: c.id != table.sort):
+        per_run = [_of_run(row.run, shown) for row in table.rows]
         known = [r for r in per_run if r]
         if not known:
             continue
         ids = sorted(set().union(*known))
         values = np.array([[found.get(i, np.nan) for i in ids] for found in per_run], dtype=np.float64)
         ratio, categories = _about(table, ids)
-        return SampleValues(column, tuple(ids), values, ratio, categories)
+        return SampleValues(shown, tuple(ids), values, ratio, categories)
     return None
 
 
-def _of_run(run: Run, column: Column, lookup: Lookup | None) -> dict[str, float]:
-    terms = terms_of(define(lookup, column.id, column.definition), run.samples)
+def _of_run(run: Run, shown: Column) -> dict[str, float]:
+    terms = run.terms(shown.spec)
     if terms is None:
         return {}
     ids, place = np.unique(run.sample_ids, return_inverse=True)
@@ -89,15 +109,14 @@ def _about(table: Table, ids: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     ratio: dict[str, float] = {}
     categories: dict[str, str] = {}
     for row in table.rows:
-        samples = row.run.samples
+        samples, names = row.run.samples, row.run.sample_ids.tolist()
         if samples is None:
             continue
-        if {"invisible", "amodal"} <= set(samples.columns):
-            share = samples["invisible"] / samples["amodal"].where(samples["amodal"] > 0)
-            ratio |= dict(zip(row.run.sample_ids.tolist(), share.astype(float).tolist(), strict=True))
+        share = divide(column(samples, "invisible"), column(samples, "amodal"))
+        ratio |= {name: s for name, s in zip(names, share.tolist(), strict=True) if not np.isnan(s)}
         if "occluder_categories" in samples.columns:
-            texts = [str(t).replace("|", ", ") for t in samples["occluder_categories"]]
-            categories |= dict(zip(row.run.sample_ids.tolist(), texts, strict=True))
+            texts = [", ".join(categories_of(cell)) for cell in samples["occluder_categories"]]
+            categories |= dict(zip(names, texts, strict=True))
         if ratio and categories:
             break
     return np.array([ratio.get(i, np.nan) for i in ids]), tuple(categories.get(i, "") for i in ids)

@@ -1,63 +1,141 @@
-"""Speed beside quality: what `deocc-bench latency --out FILE` measured, and what the runs themselves took."""
+"""Columns that are no metrics: speed and size, by `deocc-bench latency --out FILE` or by the runs themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import read_json
+from deocc_bench.core.results import SINGLE, RunResult
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.text import clean
 
-RUN_TIME = "run_ms_per_sample"
-LATENCY = "latency_p50_ms"
+Number = float | int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpeedColumn:
-    """A speed column: its unit, direction and meaning."""
+    """One column; a new one is one more row of `SPEED`.
 
-    unit: str
-    higher_is_better: bool
+    Args:
+        heading, unit, higher_is_better, meaning: as tables print them.
+        of_report: the figure from a method's entry in a latency report; None: no report has it.
+        of_run: the figure from a run's record, asked where no report has it; None: no record has it.
+        every_row: the mean and the vote of a random method have it too, not only methods with one answer.
+        whole: printed without decimals.
+        by_default: tables show it, in the order of the rows, but `DEFAULT_COUNT` of them at most.
+        time_axis: the figure of quality against time may use it; the first that a table has is taken.
+        of_machine: differs between the machines of the runs.
+    """
+
     heading: str
+    unit: str
     meaning: str
+    higher_is_better: bool = False
+    of_report: Callable[[Mapping[str, Any]], Number] | None = None
+    of_run: Callable[[RunResult], Number] | None = None
+    every_row: bool = False
+    whole: bool = False
+    by_default: bool = False
+    time_axis: bool = False
+    of_machine: bool = False
 
 
+def _throughput(entry: Mapping[str, Any]) -> Number:
+    rates = entry.get("throughput") or {}
+    return rates[max(rates, key=int)] if rates else None
+
+
+def _memory(entry: Mapping[str, Any]) -> Number:
+    size = entry.get("peak_memory_bytes")
+    return None if size is None else size / 2**20
+
+
+def _run_time(record: RunResult) -> Number:
+    seconds = (record.timing.get("seconds_per_sample") or {}).get("compute")
+    return 1000 * seconds if isinstance(seconds, int | float) and seconds > 0 else None
+
+
+DEFAULT_COUNT = 2
 SPEED: Mapping[str, SpeedColumn] = {
-    LATENCY: SpeedColumn("ms", False, "latency p50", "median time of one sample at batch 1, by the latency protocol"),
-    "latency_p90_ms": SpeedColumn("ms", False, "latency p90", "90th percentile of the same"),
-    "latency_ratio": SpeedColumn("x", False, "time ratio", "median of run-by-run times over the reference method's"),
-    "throughput_per_s": SpeedColumn("1/s", True, "throughput", "samples a second at the largest batch measured"),
-    "parameters": SpeedColumn("count", False, "parameters", "learned numbers of the method"),
-    "flops": SpeedColumn("count", False, "FLOPs", "floating-point operations of one sample"),
-    "peak_memory_mib": SpeedColumn("MiB", False, "peak memory", "memory that making and running it took"),
-    RUN_TIME: SpeedColumn(
-        "ms", False, "run time", "compute time of the run itself per sample: its batches, its machine, no protocol"
+    "latency_p50_ms": SpeedColumn(
+        heading="latency p50",
+        unit="ms",
+        meaning="median time of one sample at batch 1, by the latency protocol",
+        of_report=lambda entry: entry["end_to_end"]["p50_ms"],
+        by_default=True,
+        time_axis=True,
+    ),
+    "latency_p90_ms": SpeedColumn(
+        heading="latency p90",
+        unit="ms",
+        meaning="90th percentile of the same",
+        of_report=lambda entry: entry["end_to_end"]["p90_ms"],
+    ),
+    "latency_ratio": SpeedColumn(
+        heading="time ratio",
+        unit="x",
+        meaning="median of run-by-run times over the reference method's",
+        of_report=lambda entry: (entry.get("ratio") or {}).get("median"),
+        by_default=True,
+    ),
+    "throughput_per_s": SpeedColumn(
+        heading="throughput",
+        unit="1/s",
+        meaning="samples a second at the largest batch measured",
+        higher_is_better=True,
+        of_report=_throughput,
+    ),
+    "parameters": SpeedColumn(
+        heading="parameters",
+        unit="count",
+        meaning="learned numbers of the method",
+        of_report=lambda entry: entry.get("parameters"),
+        of_run=lambda record: record.method.get("parameters"),
+        whole=True,
+    ),
+    "flops": SpeedColumn(
+        heading="FLOPs",
+        unit="count",
+        meaning="floating-point operations of one sample",
+        of_report=lambda entry: entry.get("flops"),
+        whole=True,
+    ),
+    "peak_memory_mib": SpeedColumn(
+        heading="peak memory", unit="MiB", meaning="memory that making and running it took", of_report=_memory
+    ),
+    "run_ms_per_sample": SpeedColumn(
+        heading="run time",
+        unit="ms",
+        meaning="compute time of the run itself per sample: its batches, its machine, no protocol",
+        of_run=_run_time,
+        every_row=True,
+        by_default=True,
+        time_axis=True,
+        of_machine=True,
     ),
 }
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Speed figures by method name, and where they were measured."""
+    """Figures of latency reports by method name, and where they were measured."""
 
-    by_method: Mapping[str, Mapping[str, float | None]]
+    by_method: Mapping[str, Mapping[str, Number]]
     notes: tuple[str, ...] = ()
 
-    def value(self, run: Run, column: str) -> float | None:
-        """A figure of a run's method; None where it was not measured."""
-        if column == RUN_TIME:
-            seconds = (run.record.timing.get("seconds_per_sample") or {}).get("compute")
-            return 1000 * seconds if isinstance(seconds, int | float) and seconds > 0 else None
-        if run.record.method.get("row", "single") != "single":
+    def value(self, run: Run, name: str) -> float | None:
+        """A column's figure for a run; None where it was not measured."""
+        column = SPEED[name]
+        if run.record.row != SINGLE and not column.every_row:
             return None
-        own = self.by_method.get(clean(run.record.method["name"]), {}).get(column)
-        if own is None and column == "parameters":
-            own = run.record.method.get("parameters")
-        return float(own) if isinstance(own, int | float) else None
+        found = self.by_method.get(clean(run.record.method["name"]), {}).get(name)
+        if found is None and column.of_run is not None:
+            found = column.of_run(run.record)
+        return float(found) if isinstance(found, int | float) else None
 
 
 def read_speed(paths: Iterable[str | Path]) -> Speed:
@@ -66,32 +144,19 @@ def read_speed(paths: Iterable[str | Path]) -> Speed:
     Raises:
         InputError: not a report of `deocc-bench latency`.
     """
-    found: dict[str, Mapping[str, float | None]] = {}
+    found: dict[str, Mapping[str, Number]] = {}
     notes = []
     for path in paths:
         report = read_json(path)
-        rows = report.get("methods") if isinstance(report, dict) else None
-        if not isinstance(rows, list) or any("end_to_end" not in r or "name" not in r for r in rows):
+        entries = report.get("methods") if isinstance(report, dict) else None
+        if not isinstance(entries, list) or any("end_to_end" not in e or "name" not in e for e in entries):
             raise InputError(path, "no latency report", "write one with `deocc-bench latency METHOD... --out FILE`")
-        for row in rows:
-            found.setdefault(clean(row["name"]), _figures(row))
+        for entry in entries:
+            figures = {name: c.of_report(entry) for name, c in SPEED.items() if c.of_report is not None}
+            found.setdefault(clean(entry["name"]), figures)
         size = " x ".join(map(str, report["protocol"]["size"]))
         text = f"latency: batch 1, {size}, {clean(report['device'])}, over {clean(report['reference'])}"
         notes.append("; ".join([text, *map(clean, report["protocol"].get("deviations") or ())]))
     if len(notes) > 1:
         notes.append("latencies come from several reports: times of different machines can't be compared")
     return Speed(found, tuple(notes))
-
-
-def _figures(row: Mapping[str, Any]) -> dict[str, float | None]:
-    rates = row.get("throughput") or {}
-    memory = row.get("peak_memory_bytes")
-    return {
-        LATENCY: row["end_to_end"]["p50_ms"],
-        "latency_p90_ms": row["end_to_end"]["p90_ms"],
-        "latency_ratio": (row.get("ratio") or {}).get("median"),
-        "throughput_per_s": rates[max(rates, key=int)] if rates else None,
-        "parameters": row.get("parameters"),
-        "flops": row.get("flops"),
-        "peak_memory_mib": None if memory is None else memory / 2**20,
-    }

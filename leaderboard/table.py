@@ -10,41 +10,23 @@ from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.statistics import rank_with_ties
 from deocc_bench.leaderboard.claimed import Claim
-from deocc_bench.leaderboard.definitions import Lookup, define, terms_of
 from deocc_bench.leaderboard.pairs import Pairs, compare_all
 from deocc_bench.leaderboard.records import Group, Run
-from deocc_bench.leaderboard.speed import LATENCY, RUN_TIME, SPEED, Speed
+from deocc_bench.leaderboard.speed import DEFAULT_COUNT, SPEED, Speed
 from deocc_bench.leaderboard.text import DOWN, UP, clean, decimals
+from deocc_bench.metrics.definition import OWN, MetricSpec, Region
 
 ALPHA = 0.05
-# What a table shows unless told otherwise, headline first; those that no run defines are left out.
-DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "mask": (
-        "amodal_iou_mean",
-        "invisible_iou_mean",
-        "amodal_boundary_iou_mean",
-        "invisible_precision",
-        "invisible_recall",
-        "modal_iou_mean",
-        "parsing_miou",
-    ),
-    "content": ("l1_invisible", "psnr_invisible", "ssim_invisible", "psnr_image", "fid", "kid", "garment_delta_e"),
-    "joint": ("amodal_iou_mean", "invisible_iou_mean", "l1_human", "psnr_human", "ssim_human", "fid", "kid"),
-}
-DEFAULT_SPEED = (LATENCY, "latency_ratio", RUN_TIME)
-# Metrics of recovered pictures; all others of a joint run are of its masks.
-_OF_CONTENT = ("l1", "psnr", "ssim", "lpips", "fid", "kid", "fd", "kd", "preservation", "garment")
-# How words of metric ids are written.
-_SPELLING = {
-    **{w: w.upper() for w in ("l1", "psnr", "ssim", "lpips", "fid", "kid", "fd", "kd")},
-    "iou": "IoU",
-    "miou": "mIoU",
-}
+# How many metrics of feature networks that the user gave a table shows by default.
+_GIVEN_NETWORKS = 2
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `meaning` and `source` are empty where this version does not know the definition."""
+    """One column. `meaning` and `source` are empty where this version does not know the definition.
+
+    `spec`: the facts of a metric; None for a column of speed.
+    """
 
     id: str
     heading: str
@@ -54,7 +36,7 @@ class Column:
     meaning: str
     source: str
     decimals: int
-    speed: bool = False
+    spec: MetricSpec | None = None
 
     @property
     def arrow(self) -> str:
@@ -62,9 +44,14 @@ class Column:
         return UP if self.higher_is_better else DOWN
 
     @property
-    def of_content(self) -> bool:
-        """Whether it measures recovered pictures, and not masks or speed."""
-        return not self.speed and self.id.partition("[")[0].partition("_")[0] in _OF_CONTENT
+    def speed(self) -> bool:
+        """Whether it is no metric."""
+        return self.spec is None
+
+    @property
+    def region(self) -> Region | None:
+        """What it judges, masks or recovered pictures; None for a column of speed, and where nobody knows."""
+        return None if self.spec is None else self.spec.region
 
 
 @dataclass(frozen=True)
@@ -129,7 +116,6 @@ class Table:
 def build_table(
     group: Group,
     speed: Speed,
-    lookup: Lookup | None,
     claims: Sequence[Claim] = (),
     columns: Sequence[str] = (),
     sort: str | None = None,
@@ -137,15 +123,14 @@ def build_table(
     """Make the table of one group.
 
     Args:
-        lookup: the metrics' definitions; None: then nothing is known but the records, and ranks go by value alone.
         columns: ids to show; of those, the ones that the task does not have are left out. Empty: the usual ones.
         sort: id of the column to sort by; None, or one that the group lacks: the first shown.
     """
-    every = _every_column(group, speed, lookup)
+    every = _every_column(group, speed)
     shown = _shown(every, group, columns)
     key = sort if sort in {c.id for c in every} else shown[0].id
     ordered = _ordered(group, speed, next(c for c in every if c.id == key))
-    pairs = {c.id: p for c in shown if not c.speed and (p := _pairs(ordered, c, lookup)) is not None}
+    pairs = {c.id: p for c in shown if not c.speed and (p := _pairs(ordered, c)) is not None}
     places = {c.id: _places(ordered, c, pairs.get(c.id), speed) for c in _with_sort(shown, every, key)}
     notes: dict[str, str] = {}
     rows = []
@@ -165,44 +150,36 @@ def check_columns(groups: Sequence[Group], names: Sequence[str]) -> None:
     Raises:
         UsageError: says which was probably meant.
     """
-    known = dict.fromkeys(m for g in groups for r in g.runs for m in r.record.metrics) | dict.fromkeys(SPEED)
+    specs = {m: r.spec(m) for g in groups for r in g.runs for m in r.record.metrics}
     for name in names:
-        if name not in known:
-            raise UsageError(unknown("column", name, [clean(k) for k in known if "[" not in k]))
+        if name not in specs and name not in SPEED:
+            one_each = [clean(metric) for metric, spec in specs.items() if not spec.each_part]
+            raise UsageError(unknown("column", name, [*one_each, *SPEED]))
 
 
-def heading(name: str) -> str:
-    """A metric's id in words: `amodal_iou_mean` is `amodal IoU mean`; what stands in brackets is left as it is."""
-    words, bracket, rest = clean(name).partition("[")
-    spelt = " ".join(_SPELLING.get(w, w) for w in words.split("_"))
-    return (spelt.removesuffix("delta e") + "delta E" if spelt.endswith("delta e") else spelt) + bracket + rest
-
-
-def _every_column(group: Group, speed: Speed, lookup: Lookup | None) -> tuple[Column, ...]:
+def _every_column(group: Group, speed: Speed) -> tuple[Column, ...]:
     found: dict[str, Column] = {}
     for run in group.runs:
         for name, metric in run.record.metrics.items():
             if name in found:
                 continue
-            known = define(lookup, name, str(metric["definition"]))
-            values = [_finite(r.record.value(name)) for r in group.runs]
+            spec = run.spec(name)
             found[name] = Column(
                 id=name,
-                heading=heading(name),
+                heading=clean(spec.heading),
                 unit=clean(metric["unit"]),
                 higher_is_better=bool(metric["higher_is_better"]),
                 definition=clean(metric["definition"]),
-                meaning=known.meaning if known else "",
-                source=known.source if known else "",
-                decimals=decimals(values),
+                meaning=spec.meaning,
+                source=spec.source,
+                decimals=decimals([_finite(r.record.value(name)) for r in group.runs]),
+                spec=spec,
             )
     for name, s in SPEED.items():
         values = [speed.value(r, name) for r in group.runs]
         if any(v is not None for v in values):
-            places = 0 if s.unit == "count" else decimals(values)
-            found[name] = Column(
-                name, s.heading, s.unit, s.higher_is_better, name, s.meaning, "deocc-bench", places, speed=True
-            )
+            places = 0 if s.whole else decimals(values)
+            found[name] = Column(name, s.heading, s.unit, s.higher_is_better, name, s.meaning, OWN, places)
     return tuple(found.values())
 
 
@@ -212,11 +189,14 @@ def _shown(every: Sequence[Column], group: Group, wanted: Sequence[str]) -> tupl
     if not chosen:
         runs = [r for r in group.runs if _competes(r)] or group.runs
         defined = {name for r in runs for name, m in r.record.metrics.items() if m["value"] is not None}
-        # A distance of distributions that could not be had still shows, as a dash that says why.
-        usual = [n for n in DEFAULT_COLUMNS[group.task] if n in by_id and (n in defined or n == "fid")]
-        speeds = [n for n in DEFAULT_SPEED if n in by_id]
-        named = [n for n in by_id if n in defined and n.startswith(("fd[", "lpips_"))][:2]
-        chosen = [by_id[n] for n in [*usual, *named, *(speeds[:2] if LATENCY in speeds else speeds)]]
+        usual, given = [], []
+        for column in every:
+            spec = column.spec
+            if spec is not None and group.task in spec.columns and (column.id in defined or spec.column_if_undefined):
+                (given if spec.of_given_network and spec.member else usual).append((spec.columns[group.task], column))
+        metrics = sorted([*usual, *given[:_GIVEN_NETWORKS]], key=lambda pair: pair[0])
+        speeds = [by_id[name] for name, s in SPEED.items() if s.by_default and name in by_id]
+        chosen = [*(column for _, column in metrics), *speeds[:DEFAULT_COUNT]]
     return tuple(dict.fromkeys(chosen)) or tuple(every[:1])
 
 
@@ -237,17 +217,16 @@ def _competes(run: Run) -> bool:
     return not run.flagged and run.oracle is None
 
 
-def _pairs(runs: Sequence[Run], column: Column, lookup: Lookup | None) -> Pairs | None:
-    known = define(lookup, column.id, column.definition)
+def _pairs(runs: Sequence[Run], column: Column) -> Pairs | None:
     terms, groups = [], []
     for run in runs:
-        found = terms_of(known, run.samples)
+        found = run.terms(column.spec)
         if found is None or run.samples is None:
             return None
         terms.append(found)
         groups.append(run.samples["group"].to_numpy(dtype=str))
     try:
-        return compare_all(terms, groups, [1 / r.draws for r in runs], counted=[_competes(r) for r in runs])
+        return compare_all(terms, groups, [1 / r.record.draws for r in runs], counted=[_competes(r) for r in runs])
     except ValueError:
         return None
 
@@ -348,8 +327,9 @@ def _remarks(
         good = sum((r.run.verified or "").startswith("verified") for r in rows)
         remarks.append(f"Verified: the predictions of {good} of {len(rows)} runs, scored anew, give the same numbers.")
     machines = {str(r.run.record.environment.get("cpu")) for r in rows}
-    if any(RUN_TIME in r.cells and r.cells[RUN_TIME].value for r in rows) and len(machines) > 1:
-        remarks.append("Run times come from different machines and can't be compared.")
+    for name, s in SPEED.items():
+        if s.of_machine and len(machines) > 1 and any(name in r.cells and r.cells[name].value for r in rows):
+            remarks.append(f"{s.heading.capitalize()}s come from different machines and can't be compared.")
     for name, definition in group.definitions.items():
         remarks.append(f"{clean(name)} is definition {clean(definition)}; other definitions have their own tables.")
     return (*remarks, *speed.notes)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.registry import load_object
+from deocc_bench.core.results import BEST_OF_K, PREDICTIONS_FOLDER, Rescored
 from deocc_bench.core.statistics import statistic
-from deocc_bench.leaderboard.definitions import Lookup, Rescore, Rescored, define, terms_of
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.text import clean, join
 
@@ -18,10 +20,27 @@ from deocc_bench.leaderboard.text import clean, join
 TOLERANCE = 1e-9
 # A network's features differ between devices and their reduced precisions, and so do distances of them.
 NETWORK_TOLERANCE = 1e-2
-_OF_NETWORKS = ("fid", "kid", "fd", "kd", "lpips")
+# The benchmark scores, and the two rooms talk through files: its one function that is called is named here.
+_RESCORE = "deocc_bench.benchmark.verify:rescore_run"
+
+# (folder of the run, dataset that it was scored on) -> the new numbers; raises DeoccError where it can't.
+Rescore = Callable[[Path, DatasetReader], Rescored]
 
 
-def check_table(run: Run, lookup: Lookup | None) -> Run:
+def load_rescore() -> Rescore:
+    """The benchmark's scoring of a run's predictions.
+
+    Raises:
+        DeoccError: this installation has none.
+    """
+    try:
+        rescore: Rescore = load_object(_RESCORE)
+    except (ImportError, AttributeError) as error:
+        raise DeoccError(f"--verify needs the scoring code ({error}); install deocc-bench whole") from error
+    return rescore
+
+
+def check_table(run: Run) -> Run:
     """Compare the record's metrics with what its own `samples.csv` gives; a contradiction is added to the findings.
 
     It finds a number that was edited even where the digests were written anew.
@@ -30,7 +49,7 @@ def check_table(run: Run, lookup: Lookup | None) -> Run:
         return run
     odd = []
     for name, metric in run.record.metrics.items():
-        terms = terms_of(define(lookup, name, str(metric["definition"])), run.samples)
+        terms = run.terms(run.spec(name))
         if terms is None:
             continue
         computed = float(statistic(terms[0].sum(axis=0), terms[1].sum(axis=0))) if len(terms[0]) else math.nan
@@ -64,20 +83,19 @@ def check_predictions(run: Run, datasets: Sequence[DatasetReader], rescore: Resc
     dataset = find_dataset(run, datasets)
     if dataset is None:
         return replace(run, verified="not verified: its dataset was not given (--data)")
-    if run.record.method.get("row") == "best-of-k":
+    if run.record.row == BEST_OF_K:
         return replace(run, verified="not verified: the best draws were chosen, they are no prediction folder")
-    if not (run.folder / "predictions").is_dir():
+    if not (run.folder / PREDICTIONS_FOLDER).is_dir():
         return replace(run, verified="not verified: the run holds no predictions")
     try:
-        found = rescore(run.folder, dataset)
+        scored = rescore(run.folder, dataset)
     except DeoccError as error:
         return replace(run, findings=(*run.findings, f"can't be scored anew: {error}"), verified="failed")
-    scored = found if isinstance(found, Rescored) else Rescored(found["metrics"], found.get("predictions_digest"))
     findings = []
     digest = run.record.predictions_digest
     if None not in (digest, scored.predictions_digest) and digest != scored.predictions_digest:
         findings.append("the predictions are not those that were scored (their digest does not match)")
-    odd, compared = _differences(run.record.metrics, scored.metrics)
+    odd, compared = _differences(run, scored.metrics)
     if odd:
         findings.append(f"scoring the predictions anew gives other numbers: {join(odd, 3)}")
     total = sum(metric["value"] is not None for metric in run.record.metrics.values())
@@ -85,16 +103,14 @@ def check_predictions(run: Run, datasets: Sequence[DatasetReader], rescore: Resc
     return replace(run, findings=(*run.findings, *findings), verified=verified)
 
 
-def _differences(
-    recorded: Mapping[str, Mapping[str, Any]], scored: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[str], int]:
+def _differences(run: Run, scored: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int]:
     odd, compared = [], 0
-    for name, metric in recorded.items():
+    for name, metric in run.record.metrics.items():
         # A metric of a network that is not at hand now can't be compared, and says so by its reason.
         if name not in scored or (scored[name]["value"] is None and scored[name].get("reason")):
             continue
         compared += metric["value"] is not None
-        near = NETWORK_TOLERANCE if name.partition("[")[0].partition("_")[0] in _OF_NETWORKS else TOLERANCE
+        near = TOLERANCE if run.spec(name).network is None else NETWORK_TOLERANCE
         if not _same(metric["value"], scored[name]["value"], near):
             odd.append(f"{clean(name)} ({_number(metric['value'])}, not {_number(scored[name]['value'])})")
         elif not _same_interval(metric["ci95"], scored[name].get("ci95"), near):

@@ -11,12 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from deocc_bench.core.dataset import INFO_FILE, DatasetReader, SampleRecord
 from deocc_bench.core.dataset_writer import Encoded, Line, finish, write_sample
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import atomic_write, dump_json, read_json, sweep_temporary, write_error
+from deocc_bench.core.files import atomic_write, dump_json, read_json, require_empty, sweep_temporary, write_error
+from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.types import Sample
 from deocc_bench.synth import engine
 from deocc_bench.synth.card import PREVIEW, write_card, write_preview
@@ -68,14 +67,14 @@ def synthesise(
         return info
     _check_folder(root, resume)
 
-    with progress(quiet, "looking at humans", "human") as bar:
+    with progress_bar("looking at humans", "human", quiet=quiet) as bar:
         plan = make_plan(spec, workers, engine_name, limit, skip_bad, bar.update)
     work = root / WORK
     _begin(work, plan.key(spec), resume)
 
     shards = plan.shards()
     missing = [s for s in shards if not _shard_path(work, s[0]).exists()]
-    with progress(quiet, "making samples", "sample", len(plan.accepted) * spec.variants) as bar:
+    with progress_bar("making samples", "sample", len(plan.accepted) * spec.variants, quiet=quiet) as bar:
         bar.update((len(plan.accepted) - sum(len(entries) for _, entries in missing)) * spec.variants)
         bar.unpause()
         arguments = (spec, str(root), plan.sources, plan.pools)
@@ -125,12 +124,9 @@ class ShardWorker:
 
 
 def _check_folder(root: Path, resume: bool) -> None:
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root}: is a file; give --out a folder")
     begun = (root / WORK / _PLAN).exists()
-    if root.exists() and any(root.iterdir()) and not (begun and resume):
-        cure = "add --resume to continue, or choose another --out" if begun else "choose another --out"
-        raise UsageError(f"{root}: the folder is not empty; {cure}")
+    if not (begun and resume):
+        require_empty(root, *(["add --resume to continue, or choose another --out"] if begun else []))
 
 
 def _begin(work: Path, key: str, resume: bool) -> None:
@@ -204,8 +200,3 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
-
-
-def progress(quiet: bool, what: str, unit: str, total: int | None = None) -> tqdm:
-    """A progress bar on stderr with rate and time left; disabled if stderr is not a terminal."""
-    return tqdm(total=total, desc=what, unit=unit, disable=quiet or None, dynamic_ncols=True, mininterval=0.5)

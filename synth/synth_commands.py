@@ -13,12 +13,12 @@ import click
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.hints import next_step
+from deocc_bench.core.progress import progress_bar
 from deocc_bench.synth.augment import GEOMETRIC, PHOTOMETRIC
 from deocc_bench.synth.card import PREVIEW, describe, write_preview
 from deocc_bench.synth.compositing import HARMONISE
 from deocc_bench.synth.engine import ENGINES
 from deocc_bench.synth.front import synthesise
-from deocc_bench.synth.run import progress
 from deocc_bench.synth.spec import BALANCE, PLACEMENTS
 from deocc_bench.synth.statistics import gather
 from deocc_bench.synth.validate import validate as find
@@ -137,7 +137,7 @@ def inspect(dataset: Path, split: str | None, preview: Path | None, count: int, 
 def validate(ctx: click.Context, dataset: Path, workers: int, quiet: bool, as_json: bool) -> None:
     """Check every invariant, digest and leak of DATASET. Prints findings only; exits with 1 if there are any."""
     total = sum(c.get("samples", 0) for c in DatasetReader(dataset).info.get("counts", {}).values())
-    with progress(quiet, "checking", "sample", total) as bar:
+    with progress_bar("checking", "sample", total, quiet=quiet) as bar:
         findings = find(dataset, workers, bar.update)
     if as_json:
         click.echo(json.dumps([vars(f) for f in findings], indent=1))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.registry import unknown
 
 IGNORE = 255
 
@@ -48,7 +49,7 @@ class LabelSpace:
     def index(self, name: str) -> int:
         """The id of a class name."""
         if name not in self.names:
-            raise DeoccError(f"{self.name} has no class {name!r} (known: {', '.join(self.names)})")
+            raise DeoccError(unknown(f"{self.name} class", name, self.names))
         return self.names.index(name)
 
     def flip_table(self) -> np.ndarray:
@@ -178,8 +179,8 @@ _TO_LIP: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
             "lower-legs": "left-leg",
         },
         {
-            "head": "Pascal-Person-Part 1 (head) holds hair and hat too: given as face",
-            "torso": "Pascal-Person-Part 2 (torso) does not tell garments apart: given as upper-clothes",
+            "head": "Pascal-Person-Part 1 (head) includes hair and hat: given as face",
+            "torso": "Pascal-Person-Part 2 (torso) does not distinguish garments: given as upper-clothes",
             "upper-arms": "Pascal-Person-Part 3 (upper-arms) has no side: given as left-arm",
             "lower-arms": "Pascal-Person-Part 4 (lower-arms) has no side: given as left-arm",
             "upper-legs": "Pascal-Person-Part 5 (upper-legs) has no side and may be clothed: given as left-leg",
@@ -225,6 +226,6 @@ def part_mask(parsing: np.ndarray, parts: tuple[str, ...]) -> np.ndarray:
     table = np.zeros(256, dtype=bool)
     for part in parts:
         if part not in BODY_PARTS:
-            raise DeoccError(f"unknown body part {part!r} (known: {', '.join(BODY_PARTS)})")
+            raise DeoccError(unknown("body part", part, BODY_PARTS))
         table[list(BODY_PARTS[part])] = True
     return table[parsing]

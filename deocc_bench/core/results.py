@@ -164,6 +164,14 @@ def run_folder(run: str | Path | RunResult) -> Path:
     return run.path.parent
 
 
+@dataclass(frozen=True)
+class Rescored:
+    """A run scored anew from its predictions: metrics as in the record, and the digest of the predictions read."""
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    predictions_digest: str | None
+
+
 def record_digest(content: Mapping[str, Any]) -> str:
     """Hex SHA-256 of a record's content without its `digest`."""
     bare = {k: v for k, v in content.items() if k != "digest"}

@@ -9,11 +9,11 @@ import click
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
 from deocc_bench.exchange.exporters import EXPORTERS
 from deocc_bench.exchange.importers import ANNOTATORS, REGIONS, Options, open_source
 from deocc_bench.exchange.importers.store import REJECTED, write_dataset
-from deocc_bench.synth.run import progress
 
 
 @click.command("import", short_help="Bring annotated photographs into a dataset folder.")
@@ -58,7 +58,7 @@ def import_(
     options = Options(images, regions, annotators, split, licence)
     title = name or out.resolve().name
     annotated = open_source(source, options)
-    with progress(quiet, "import", "sample") as bar:
+    with progress_bar("import", "sample", quiet=quiet) as bar:
         report = write_dataset(
             annotated,
             out,

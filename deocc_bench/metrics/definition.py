@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from deocc_bench.metrics.arrays import SampleArrays
     from deocc_bench.metrics.terms import TermsOf
 
 Region = Literal["mask", "content"]
+REGIONS: tuple[Region, ...] = get_args(Region)
 TASKS_OF: Mapping[Region | None, tuple[str, ...]] = {
     "mask": ("mask", "joint"),
     "content": ("content", "joint"),
@@ -58,7 +59,8 @@ class MetricSpec:
         column_if_undefined: keep that column where no run defines it: a dash that says why.
         network: the feature network that it needs, as `NAME@SHA8`; None: it needs none.
         of_input: it measures what the method was given, not what the method did.
-        each_part: it is a member of a family with one metric for each body part, printed together.
+        each_part: title of the chart of its family, which has one metric for each body part; they are left out where
+            every line costs. Empty: it is no such member.
     """
 
     id: str
@@ -75,11 +77,11 @@ class MetricSpec:
     source: str = OWN
     definition: str = ""
     heading: str = ""
-    columns: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, int] = field(default_factory=dict, hash=False)
     column_if_undefined: bool = False
     network: str | None = None
     of_input: bool = False
-    each_part: bool = False
+    each_part: str = ""
 
     def __post_init__(self) -> None:
         if self.region not in TASKS_OF:
@@ -93,14 +95,19 @@ class MetricSpec:
         return TASKS_OF[self.region]
 
     @property
-    def of_given_network(self) -> bool:
-        """Whether its network is a file of the user's, which the id names."""
-        return self.network not in (None, INCEPTION)
+    def family(self) -> str:
+        """The id without what stands in brackets."""
+        return split_id(self.id)[0]
 
     @property
     def member(self) -> str:
-        """What stands in brackets: `hair` of `part_recall[hair]`; empty where nothing does."""
+        """What stands in brackets in the id; empty where nothing does."""
         return split_id(self.id)[1]
+
+    @property
+    def of_given_network(self) -> bool:
+        """Whether its network is a file of the user's, which the id names."""
+        return self.network not in (None, INCEPTION)
 
 
 def split_id(metric_id: str) -> tuple[str, str]:

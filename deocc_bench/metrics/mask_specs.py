@@ -154,7 +154,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
             inputs=(*_HIDDEN, "parsing"),
             row=parts.covered_parts,
             terms=terms_of.part_recall(classes),
-            each_part=True,
+            each_part="recall of each body part",
         )
         for name, classes in (
             *((part, (part,)) for part in parts.PARTS),

@@ -11,7 +11,7 @@ import numpy as np
 
 from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.files import atomic_write, dump_json
+from deocc_bench.core.files import atomic_write, dump_json, require_empty
 from deocc_bench.methods.devices import DeviceType
 from deocc_bench.methods.loading import parse_options
 from deocc_bench.predict.front import complete
@@ -83,8 +83,7 @@ def predict(
         )
     if whole_files and len(whole_files) != len(mask_files):
         raise UsageError(f"{len(mask_files)} --mask and {len(whole_files)} --amodal; give one --amodal for each --mask")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: not an empty folder; choose another --out")
+    require_empty(out)
     picture = read_photo(photo)
     seen = [read_mask(path, picture) for path in mask_files]
     hiding = [read_mask(path, picture) for path in hiding_files]

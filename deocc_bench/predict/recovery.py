@@ -172,7 +172,7 @@ def check_fits(method: Method, whole_known: bool) -> None:
     if not method.can("complete"):
         raise UsageError(
             f"method {name!r} completes no masks; give the whole person (--amodal), or a method of masks first: "
-            f"--method chain:convex-hull+{name}"
+            f"--method chain:convex-hull+{method.spec}"
         )
     unknown = [n for n in method.needs("complete") if n in ("amodal", "parsing")]
     if unknown:

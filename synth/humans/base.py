@@ -119,7 +119,7 @@ class PhotoFolder:
             for stem in self._usable(place, wanted):
                 if stem in self._place:
                     other = self.places[self._place[stem]].photos
-                    raise InputError(place.photos, f"{stem} is in {other} too", "give one of the two folders")
+                    raise InputError(place.photos, f"{stem} is in {other} too", "give only one of the two folders")
                 self._place[stem] = i
         if not self._place:
             looked = ", ".join(str(p.photos) for p in self.places)

@@ -80,7 +80,7 @@ class CihpSource(PhotoFolder):
             self.group_of(human_id),
             mask,
             touches_person=contact > _CONTACT * info.height,
-            defects=("several people that the label does not tell apart",) if several else (),
+            defects=("several people that the label does not separate",) if several else (),
         )
 
     def load(self, human_id: str) -> Human:

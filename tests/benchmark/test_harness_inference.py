@@ -24,6 +24,7 @@ from deocc_bench.core.results import RunResult, read_result
 from deocc_bench.core.seeding import rng
 from deocc_bench.core.types import Batch
 from deocc_bench.methods.loading import load_method
+from deocc_bench.methods.method import Method
 
 
 def job(tiny: Path, out: Path, task: str, **changes: Any) -> Job:
@@ -223,13 +224,12 @@ def test_content_is_given_the_true_masks_and_joint_its_own(tiny: Path) -> None:
             seen.append(batch)
             return batch.images
 
-    from deocc_bench.methods.loading import Method
-
     spy = Method("spy", "spy", "", Spy())
     inference.predict(spy, inference.load_batch(records, spy, Settings("content")), "content")
     assert np.array_equal(seen[0].amodal[0], sample.amodal)
     assert np.array_equal(seen[0].modal[0], sample.modal)
     assert np.array_equal(seen[0].modal_parsing[0], np.where(sample.modal, sample.parsing, 0))
+    assert seen[0].parsing_source == "truth"
     assert seen[0].initial is None
     inference.predict(spy, inference.load_batch(records, spy, Settings("joint")), "joint")
     own = np.roll(sample.initial, 2, axis=1)

@@ -385,7 +385,7 @@ def test_what_is_fetched_shows_its_progress(
     class Bar:
         n = 0
 
-        def __init__(self, total: int | None, **_: object) -> None:
+        def __init__(self, what: str, unit: str, total: int | None, **_: object) -> None:
             self.total = total
 
         def update(self, step: int) -> None:
@@ -400,7 +400,7 @@ def test_what_is_fetched_shows_its_progress(
             progress(done, 25)
         return extractors.Unavailable("not there")
 
-    monkeypatch.setattr(jobs, "progress_bar", lambda what, unit, total, **_: Bar(total))
+    monkeypatch.setattr(jobs, "progress_bar", Bar)
     monkeypatch.setattr(extractors, "find_extractor", find)
     arguments = ("--data", tiny, "--task", "content", "--out", tmp_path / "run", "--resamples", 0)
     result = run("evaluate", f"{methods_file}:Paint", *arguments)

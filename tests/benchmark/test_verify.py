@@ -21,10 +21,9 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.results import read_result, record_digest
-from deocc_bench.leaderboard.definitions import load_rescore
 from deocc_bench.leaderboard.leaderboard_commands import leaderboard
 from deocc_bench.leaderboard.records import Run, load_runs
-from deocc_bench.leaderboard.verify import check_predictions
+from deocc_bench.leaderboard.verify import check_predictions, load_rescore
 from deocc_bench.methods.loading import load_method
 
 # name -> (class, task, how it is scored)
@@ -79,8 +78,8 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_a_run_as_it_was_made_is_verified_to_the_last_bit(runs: Path, tiny: Path, name: str) -> None:
     found = rescore_run(runs / name, DatasetReader(tiny))
     record = read_result(runs / name)
-    assert found["metrics"] == record.to_json()["metrics"]
-    assert found["predictions_digest"] == record.predictions_digest
+    assert found.metrics == record.to_json()["metrics"]
+    assert found.predictions_digest == record.predictions_digest
     run = check(runs / name, tiny)
     defined = sum(m["value"] is not None for m in record.metrics.values())
     assert run.verified == f"verified: {defined} of {defined} numbers scored anew"
@@ -179,7 +178,7 @@ def test_numbers_of_a_network_that_is_gone_are_left_out_with_the_reason(
         content["metrics"] |= {"fid": fid, "fd[mine@01234567]": fid}
 
     forge(folder, edit)
-    found = rescore_run(folder, DatasetReader(tiny))["metrics"]
+    found = rescore_run(folder, DatasetReader(tiny)).metrics
     assert "fetching is off" in found["fid"]["reason"]
     assert found["fd[mine@01234567]"]["reason"] == "the network mine@01234567 is not at hand"
     run = check(folder, tiny)

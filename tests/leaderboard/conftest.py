@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deocc_bench.core.errors import UsageError
 from deocc_bench.core.files import atomic_write, sha256_file
 from deocc_bench.core.results import SAMPLES_FILE, RunResult, write_result
+from deocc_bench.metrics.aggregate import sample_terms
+from deocc_bench.metrics.spec import get_spec
 
 BINS = ("[0.0, 0.1)", "[0.1, 0.2)", "[0.2, 0.3)")
 
 
-@dataclass(frozen=True)
-class Toy:
-    """A definition as the benchmark gives them: the mean of one column."""
-
-    definition: str
-    column: str
-    meaning: str = "a made-up metric"
-    source: str = "deocc-bench"
-
-    def terms(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        values = table[self.column].to_numpy(dtype=np.float64)
-        known = ~np.isnan(values)
-        return np.where(known, values, 0.0), known.astype(np.float64)
-
-
-TOYS = {
-    "amodal_iou_mean": Toy("amodal_iou_mean/1", "iou"),
-    "invisible_iou_mean": Toy("invisible_iou_mean/1", "hidden_iou"),
-    "mask_l1": Toy("mask_l1/1", "l1"),
-}
-
-
-def _lookup(metric: str) -> Toy:
-    if metric not in TOYS:
-        raise UsageError(f"unknown metric {metric}")
-    return TOYS[metric]
+MEASURED = ("amodal_iou_mean", "invisible_iou_mean", "mask_l1", "part_recall[hair]")
 
 
 def _metric(value: float | None, definition: str, n: int, up: bool = True, **more: Any) -> dict[str, Any]:
@@ -59,12 +34,6 @@ def _metric(value: float | None, definition: str, n: int, up: bool = True, **mor
         "definition": definition,
         **more,
     }
-
-
-@pytest.fixture
-def lookup() -> Callable[[str], Toy]:
-    """The definitions of the made-up metrics."""
-    return _lookup
 
 
 @pytest.fixture
@@ -86,9 +55,15 @@ def samples_table(quality: float, n: int = 60, seed: int = 0) -> pd.DataFrame:
             "occluder_categories": ["box|pole" if i % 3 else "box" for i in range(n)],
             "amodal": 1000,
             "invisible": [10 * (i % 60) for i in range(n)],
-            "iou": iou,
-            "hidden_iou": hidden,
-            "l1": 1 - iou,
+            # A prediction inside the truth, of an image of the person's size.
+            "height": 40,
+            "width": 25,
+            "predicted": 1000 * iou,
+            "amodal_inter": 1000 * iou,
+            "predicted_invisible": [10 * (i % 60) for i in range(n)] * hidden,
+            "part_invisible[hair]": 100,
+            "part_covered[hair]": 100 * (0.4 + quality),
+            "invisible_inter": [10 * (i % 60) for i in range(n)] * hidden,
         }
     )
 
@@ -118,10 +93,10 @@ def make_run(tmp_path: Path) -> Maker:
         text = io.StringIO()
         table.to_csv(text, index=False, lineterminator="\n")
         atomic_write(out / SAMPLES_FILE, text.getvalue())
-        means = {m: float(np.sum((t := TOYS[m].terms(table))[0]) / np.sum(t[1])) for m in TOYS}
-        found = {m: _metric(v, TOYS[m].definition, n, up=m != "mask_l1") for m, v in means.items()}
+        terms = {m: sample_terms(get_spec(m), table) for m in MEASURED}
+        means = {m: float(num.sum() / den.sum()) for m, (num, den) in terms.items()}
+        found = {m: _metric(v, get_spec(m).definition, n, up=m != "mask_l1") for m, v in means.items()}
         found["modal_iou_mean"] = _metric(None, "modal_iou_mean/1", n)
-        found["part_recall[hair]"] = _metric(0.4 + quality, "part_recall[hair]/1", n)
         record = RunResult(
             method={"name": name, "row": "single", "draws": None, "truth_given": [], "version": "1", **(method or {})},
             dataset={

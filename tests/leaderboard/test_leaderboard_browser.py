@@ -67,9 +67,9 @@ def errors(driver: Any) -> list[str]:
 
 
 @pytest.fixture
-def page(make_run: Any, lookup: Any, tmp_path: Path) -> Path:
+def page(make_run: Any, tmp_path: Path) -> Path:
     runs = tuple(make_run(f"method {c}", q, seed=k) for k, (c, q) in enumerate(zip("abcd", (0.2, 0.0, 0.1, 0.3))))  # noqa: B905
-    make(LeaderboardRequest(runs, tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False))
     return tmp_path / "out/leaderboard.html"
 
 
@@ -170,10 +170,10 @@ def test_charts_matrix_and_samples_are_drawn(browser: Any, page: Path) -> None:
     assert errors(browser) == []
 
 
-def test_hostile_names_do_nothing(browser: Any, make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_hostile_names_do_nothing(browser: Any, make_run: Any, tmp_path: Path) -> None:
     bad = ["<script>window.hit = 1</script>", "</script><script>window.hit = 1</script>", "<img src=x onerror='hit=1'>"]
     runs = tuple(make_run(name, k / 10, seed=k, dataset={"name": bad[0]}) for k, name in enumerate(bad))
-    make(LeaderboardRequest(runs, tmp_path / "out", title=bad[1], figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", title=bad[1], figures=False))
     view(browser, tmp_path / "out/leaderboard.html")
     assert browser.execute_script("return window.hit") is None
     assert set(names(browser)) == {n if len(n) <= 40 else n[:39] + "…" for n in bad}
@@ -181,7 +181,7 @@ def test_hostile_names_do_nothing(browser: Any, make_run: Any, lookup: Any, tmp_
 
 
 @pytest.fixture
-def pictured(make_run: Any, lookup: Any, tmp_path: Path) -> tuple[Path, Any]:
+def pictured(make_run: Any, tmp_path: Path) -> tuple[Path, Any]:
     """A dataset of two samples with a run that has predictions."""
     from deocc_bench.core import masks
     from deocc_bench.core.files import atomic_write, dump_json
@@ -214,10 +214,10 @@ def pictured(make_run: Any, lookup: Any, tmp_path: Path) -> tuple[Path, Any]:
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_pictures_embedded_and_linked(browser: Any, pictured: Any, lookup: Any, tmp_path: Path, link: bool) -> None:
+def test_pictures_embedded_and_linked(browser: Any, pictured: Any, tmp_path: Path, link: bool) -> None:
     run, dataset = pictured
     out = tmp_path / f"out-{link}"
-    make(LeaderboardRequest((run,), out, datasets=(dataset,), link=link, figures=False), lookup=lookup)
+    make(LeaderboardRequest((run,), out, datasets=(dataset,), link=link, figures=False))
     moved = tmp_path / "moved elsewhere"
     shutil.move(out, moved)
     view(browser, moved / "leaderboard.html")
@@ -242,19 +242,17 @@ def test_pictures_embedded_and_linked(browser: Any, pictured: Any, lookup: Any, 
     assert errors(browser) == []
 
 
-def test_budget_of_pictures_is_kept(pictured: Any, lookup: Any, tmp_path: Path) -> None:
+def test_budget_of_pictures_is_kept(pictured: Any, tmp_path: Path) -> None:
     run, dataset = pictured
-    make(
-        LeaderboardRequest((run,), tmp_path / "none", datasets=(dataset,), embed_bytes=0, figures=False), lookup=lookup
-    )
+    make(LeaderboardRequest((run,), tmp_path / "none", datasets=(dataset,), embed_bytes=0, figures=False))
     assert "data:image" not in (tmp_path / "none/leaderboard.html").read_text()
 
 
 @pytest.mark.slow
-def test_fifty_methods_and_a_thousand_samples(browser: Any, make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_fifty_methods_and_a_thousand_samples(browser: Any, make_run: Any, tmp_path: Path) -> None:
     runs = tuple(make_run(f"method {k:02d}", k / 200, n=1000, seed=k) for k in range(50))
     made = time.perf_counter()
-    make(LeaderboardRequest(runs, tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False))
     print(f"made in {time.perf_counter() - made:.1f} s")
     page = tmp_path / "out/leaderboard.html"
     assert page.stat().st_size < 10 * 2**20

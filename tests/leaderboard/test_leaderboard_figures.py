@@ -43,9 +43,9 @@ def test_pareto_front(up: bool, front: list[tuple[float, float]]) -> None:
 
 
 @pytest.fixture
-def values(make_run: Any, lookup: Any, tmp_path: Path) -> Any:
-    (table,), _ = build_tables(LeaderboardRequest((make_run("a"), make_run("b", 0.1)), tmp_path), lookup)
-    return sample_values(table, lookup)
+def values(make_run: Any, tmp_path: Path) -> Any:
+    (table,), _ = build_tables(LeaderboardRequest((make_run("a"), make_run("b", 0.1)), tmp_path))
+    return sample_values(table)
 
 
 def test_worst_median_best(values: Any) -> None:
@@ -58,15 +58,15 @@ def test_worst_median_best(values: Any) -> None:
     assert figures.choose_samples(values, ("h9999", "h0001-v0")) == [2]
 
 
-def test_what_no_table_has_is_refused_before_anything_is_drawn(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_what_no_table_has_is_refused_before_anything_is_drawn(make_run: Any, tmp_path: Path) -> None:
     run = make_run("a")
     (run / "predictions").mkdir()
     runs = (run, make_run("b", 0.1, task="joint"))
     for wrong, says in (({"samples": ("h9999",)}, "unknown sample 'h9999'"), ({"methods": ("b",)}, "predictions 'b'")):
         with pytest.raises(UsageError, match=says):
-            draw_figures(LeaderboardRequest(runs, tmp_path / "figures", **wrong), lookup)  # type: ignore[arg-type]
+            draw_figures(LeaderboardRequest(runs, tmp_path / "figures", **wrong))  # type: ignore[arg-type]
     assert not (tmp_path / "figures").exists()
-    assert draw_figures(LeaderboardRequest(runs, tmp_path / "figures", methods=("a",), samples=("worst",)), lookup)
+    assert draw_figures(LeaderboardRequest(runs, tmp_path / "figures", methods=("a",), samples=("worst",)))
 
 
 def test_long_names_above_pictures_take_two_lines() -> None:
@@ -76,17 +76,17 @@ def test_long_names_above_pictures_take_two_lines() -> None:
     assert figures._two_lines("telea") == "telea"
 
 
-def test_undefined_samples_are_neither_worst_nor_best(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_undefined_samples_are_neither_worst_nor_best(make_run: Any, tmp_path: Path) -> None:
     request = LeaderboardRequest((make_run("a"),), tmp_path, columns=("invisible_iou_mean",))
-    (table,), _ = build_tables(request, lookup)
-    found = sample_values(table, lookup)
+    (table,), _ = build_tables(request)
+    found = sample_values(table)
     assert found is not None
     chosen = figures.choose_samples(found, ("worst:99",))
     assert len(chosen) == 48
     assert not np.isnan(found.mean[chosen]).any()
 
 
-def test_figures_are_drawn(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_figures_are_drawn(make_run: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `figures`)")
     runs = [make_run("a $x_1$"), make_run("b 🦊", 0.1, seed=2)]
     root = tmp_path / "data"
@@ -105,7 +105,7 @@ def test_figures_are_drawn(make_run: Any, lookup: Any, tmp_path: Path) -> None:
     atomic_write(root / "annotations/test.json", dump_json(entries))
     atomic_write(root / "dataset.json", dump_json({"schema_version": 1, "name": "people", "fingerprint": "f" * 64}))
     request = LeaderboardRequest(tuple(runs), tmp_path / "figures", datasets=(DatasetReader(root),))
-    written = draw_figures(request, lookup)
+    written = draw_figures(request)
     kinds = sorted(p.name.split("-")[0] + p.suffix for p in written)
     assert kinds == ["grid.pdf", "grid.png", "pareto.pdf", "pareto.png", "ratio.pdf", "ratio.png"]
     for path in written:
@@ -115,9 +115,7 @@ def test_figures_are_drawn(make_run: Any, lookup: Any, tmp_path: Path) -> None:
             assert path.read_bytes().startswith(b"%PDF")
 
 
-def test_without_matplotlib_the_cure_is_named(
-    make_run: Any, lookup: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib_the_cure_is_named(make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def blocked(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -129,7 +127,7 @@ def test_without_matplotlib_the_cure_is_named(
     monkeypatch.setattr(builtins, "__import__", blocked)
     assert not figures.available()
     with pytest.raises(DeoccError, match=r"pip install 'deocc-bench\[figures\]'"):
-        draw_figures(LeaderboardRequest(runs, tmp_path / "figures"), lookup)
+        draw_figures(LeaderboardRequest(runs, tmp_path / "figures"))
 
 
 def test_names_of_neighbours_go_to_either_side() -> None:

@@ -16,8 +16,8 @@ import pytest
 from deocc_bench.core.errors import UsageError
 from deocc_bench.leaderboard import latex, markdown
 from deocc_bench.leaderboard.build import LeaderboardRequest, make
-from deocc_bench.leaderboard.table import heading
 from deocc_bench.leaderboard.text import decimals, fixed, shown
+from deocc_bench.metrics.spec import spec_of_record
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -39,10 +39,10 @@ HOSTILE = (
 
 
 @pytest.fixture
-def hostile(make_run: Any, lookup: Any, tmp_path: Path) -> Path:
+def hostile(make_run: Any, tmp_path: Path) -> Path:
     runs = [make_run(name, k / 100, seed=k) for k, name in enumerate(HOSTILE)]
     runs += [make_run("other", dataset={"name": name, "fingerprint": f"{k:064d}"}) for k, name in enumerate(HOSTILE)]
-    make(LeaderboardRequest(tuple(runs), tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(tuple(runs), tmp_path / "out", figures=False))
     return tmp_path / "out"
 
 
@@ -149,9 +149,9 @@ def test_hostile_names_in_csv(hostile: Path) -> None:
     assert not frame["method"].str.contains("\n").any()
 
 
-def test_csv_has_full_precision_and_dtypes(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_csv_has_full_precision_and_dtypes(make_run: Any, tmp_path: Path) -> None:
     folder = make_run("a", 0.0123)
-    make(LeaderboardRequest((folder, make_run("b", 0.1)), tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest((folder, make_run("b", 0.1)), tmp_path / "out", figures=False))
     frame = pd.read_csv(tmp_path / "out/leaderboard.csv").set_index("method")
     value = json.loads((folder / "result.json").read_text())["metrics"]["amodal_iou_mean"]["value"]
     assert frame.loc["a", "amodal_iou_mean"] == value
@@ -166,7 +166,7 @@ def test_csv_has_full_precision_and_dtypes(make_run: Any, lookup: Any, tmp_path:
     assert set(tidy["bin"]) == {"[0.0, 0.1)", "[0.1, 0.2)", "[0.2, 0.3)"}
 
 
-def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, lookup: Any, tmp_path: Path) -> None:
+def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, tmp_path: Path) -> None:
     runs = (
         make_run("best", 0.2, seed=1, metrics={"fid": metric(None, "fid/1", 60, up=False, reason="no network here")}),
         make_run("twin", 0.2005, seed=2),
@@ -174,7 +174,7 @@ def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, lookup: An
         make_run("seer", 0.4, seed=4, method={"truth_given": ["amodal"]}),
     )
     request = LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean", "mask_l1", "fid"))
-    make(request, lookup=lookup)
+    make(request)
     md, tex = ((tmp_path / f"out/leaderboard.{s}").read_text() for s in ("md", "tex"))
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in md.splitlines() if line.startswith("| ")][2:]
     assert [r[0] for r in rows] == ["1", "1", "3", "–"]
@@ -197,20 +197,20 @@ def test_best_second_ties_dash_and_arrows(make_run: Any, metric: Any, lookup: An
     check_latex(tex)
 
 
-def test_columns_and_sort(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_columns_and_sort(make_run: Any, tmp_path: Path) -> None:
     runs = (make_run("a", 0.0), make_run("b", 0.2))
-    make(LeaderboardRequest(runs, tmp_path / "out", columns=("mask_l1",), sort="mask_l1", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", columns=("mask_l1",), sort="mask_l1", figures=False))
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "amodal" not in text
     assert text.index("| b") < text.index("| a")
     with pytest.raises(UsageError, match="did you mean 'mask_l1'"):
-        make(LeaderboardRequest(runs, tmp_path / "out", columns=("mask_l2",), figures=False), lookup=lookup)
+        make(LeaderboardRequest(runs, tmp_path / "out", columns=("mask_l2",), figures=False))
 
 
-def test_made_twice_is_the_same(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_made_twice_is_the_same(make_run: Any, tmp_path: Path) -> None:
     runs = (make_run("a"), make_run("b", 0.1))
     for out in ("one", "two"):
-        make(LeaderboardRequest(runs, tmp_path / out, figures=False), lookup=lookup)
+        make(LeaderboardRequest(runs, tmp_path / out, figures=False))
     for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.tex", "leaderboard.html", "breakdowns.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
@@ -233,27 +233,27 @@ def test_small_things() -> None:
 
 
 @pytest.mark.parametrize(("n", "said"), [(8, True), (60, False)])
-def test_too_few_humans_are_mentioned(make_run: Any, lookup: Any, tmp_path: Path, n: int, said: bool) -> None:
+def test_too_few_humans_are_mentioned(make_run: Any, tmp_path: Path, n: int, said: bool) -> None:
     runs = (make_run("a", n=n), make_run("b", 0.2, n=n))
-    make(LeaderboardRequest(runs, tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False))
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert ("no difference can reach significance" in text) == said
 
 
-def test_without_samples_ranks_go_by_value(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_without_samples_ranks_go_by_value(make_run: Any, tmp_path: Path) -> None:
     runs = (make_run("a"), make_run("b", 0.2))
     for run in runs:
         (run / "samples.csv").unlink()
-    make(LeaderboardRequest(runs, tmp_path / "out", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False))
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "by value alone" in text
     assert text.index("| 1 | b") < text.index("| 2 | a")
 
 
-def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, tmp_path: Path) -> None:
     # Six humans and three pairs: no p can pass 0.05, all share rank 1.
     runs = tuple(make_run(n, q, n=12, seed=k) for k, (n, q) in enumerate((("low", 0.0), ("mid", 0.1), ("top", 0.2))))
-    make(LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)))
     text = (tmp_path / "out/leaderboard.md").read_text()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| 1 |")]
     assert [r[1] for r in rows] == ["top", "mid", "low"]
@@ -261,23 +261,22 @@ def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, lookup:
     assert "Bold: best value" in text
     make(
         LeaderboardRequest(runs, tmp_path / "timed", figures=False, columns=("mask_l1", "run_ms_per_sample")),
-        lookup=lookup,
     )
     assert "no test of them: run time." in (tmp_path / "timed/leaderboard.md").read_text()
 
 
-def test_an_oracle_takes_no_rank_from_others(make_run: Any, lookup: Any, tmp_path: Path) -> None:
+def test_an_oracle_takes_no_rank_from_others(make_run: Any, tmp_path: Path) -> None:
     # One pair of six humans can pass; three pairs could not.
     runs = (
         make_run("a", 0.2, n=12),
         make_run("b", n=12, seed=1),
         make_run("o", 0.4, n=12, method={"truth_given": ["x"]}),
     )
-    make(LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)), lookup=lookup)
+    make(LeaderboardRequest(runs, tmp_path / "out", figures=False, columns=("amodal_iou_mean",)))
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "| 1 | a |" in text
     assert "| 2 | b |" in text
-    make(LeaderboardRequest(runs[1:], tmp_path / "alone", figures=False), lookup=lookup)
+    make(LeaderboardRequest(runs[1:], tmp_path / "alone", figures=False))
     assert "nothing was compared" in (tmp_path / "alone/leaderboard.md").read_text()
 
 
@@ -293,4 +292,5 @@ def test_an_oracle_takes_no_rank_from_others(make_run: Any, lookup: Any, tmp_pat
     ],
 )
 def test_headings(name: str, words: str) -> None:
-    assert heading(name) == words
+    recorded = {"unit": "ratio", "higher_is_better": True, "definition": "some/1"}
+    assert spec_of_record(name, recorded, "joint").heading == words

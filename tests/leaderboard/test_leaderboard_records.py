@@ -11,10 +11,9 @@ import pytest
 
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import dump_json
-from deocc_bench.core.results import read_result, record_digest, write_result
+from deocc_bench.core.results import Rescored, read_result, record_digest, write_result
 from deocc_bench.leaderboard.build import LeaderboardRequest, make
 from deocc_bench.leaderboard.claimed import read_claims, sort_claims
-from deocc_bench.leaderboard.definitions import Rescored, load_definitions
 from deocc_bench.leaderboard.records import group_runs, load_runs
 from deocc_bench.leaderboard.speed import read_speed
 from deocc_bench.leaderboard.verify import check_predictions, check_table
@@ -74,13 +73,11 @@ def edit(folder: Path, value: float, mend_digest: bool) -> None:
 
 
 @pytest.mark.parametrize("mend_digest", [False, True])
-def test_edited_number_is_flagged_in_every_output(
-    lookup: Any, make_run: Any, tmp_path: Path, mend_digest: bool
-) -> None:
+def test_edited_number_is_flagged_in_every_output(make_run: Any, tmp_path: Path, mend_digest: bool) -> None:
     honest, forged = make_run("honest", 0.1), make_run("forged")
     edit(forged, 0.99, mend_digest)
     out = tmp_path / "out"
-    made = make(LeaderboardRequest((honest, forged), out, figures=False), lookup=lookup)
+    made = make(LeaderboardRequest((honest, forged), out, figures=False))
     assert list(made.findings) == [str(forged)]
     reason = "samples.csv gives other numbers" if mend_digest else "changed after the run"
     for name, word in (("csv", reason), ("md", "CHANGED"), ("tex", "CHANGED"), ("html", "Not to be trusted")):
@@ -100,9 +97,9 @@ def test_edited_table_is_flagged(make_run: Any) -> None:
     assert "samples.csv was changed" in run.findings[0]
 
 
-def test_honest_record_agrees_with_its_table(lookup: Any, make_run: Any) -> None:
+def test_honest_record_agrees_with_its_table(make_run: Any) -> None:
     (run,) = load_runs([make_run("a", 0.05, seed=3)])
-    assert check_table(run, lookup).findings == ()
+    assert check_table(run).findings == ()
 
 
 def test_verify_compares_numbers_and_digest(metric: Any, make_run: Any) -> None:
@@ -127,20 +124,18 @@ def test_verify_says_what_it_could_not_do(make_run: Any) -> None:
     assert "its dataset was not given" in (check_predictions(run, [], never).verified or "")
 
 
-def test_verify_without_a_dataset_is_refused_and_what_was_not_verified_is_said(
-    make_run: Any, lookup: Any, tmp_path: Path
-) -> None:
+def test_verify_without_a_dataset_is_refused_and_what_was_not_verified_is_said(make_run: Any, tmp_path: Path) -> None:
     kept, bare = make_run("kept"), make_run("bare")
     (kept / "predictions").mkdir()
     with pytest.raises(UsageError, match="--data"):
-        make(LeaderboardRequest((kept,), tmp_path / "out", verify=True, figures=False), lookup=lookup)
+        make(LeaderboardRequest((kept,), tmp_path / "out", verify=True, figures=False))
     assert not (tmp_path / "out").exists()
 
     def rescore(folder: Path, data: Any) -> Rescored:
         return Rescored(read_result(folder / "result.json").metrics, "p" * 64)
 
     request = LeaderboardRequest((kept, bare), tmp_path / "out", datasets=(Dataset(),), verify=True, figures=False)  # type: ignore[arg-type]
-    made = make(request, lookup=lookup, rescore=rescore)
+    made = make(request, rescore=rescore)
     assert "the predictions of 1 of 2 runs, scored anew, give the same numbers" in made.text
     assert "not verified: the run holds no predictions" in made.text
     assert not made.findings
@@ -157,11 +152,10 @@ def test_failed_rescoring_is_a_finding(make_run: Any) -> None:
     assert "3 predictions are missing" in check_predictions(run, [Dataset()], fail).findings[0]  # type: ignore[list-item]
 
 
-def test_dataset_that_changed_since_is_marked(lookup: Any, make_run: Any, tmp_path: Path) -> None:
+def test_dataset_that_changed_since_is_marked(make_run: Any, tmp_path: Path) -> None:
     changed = Dataset("0" * 64)
     made = make(
         LeaderboardRequest((make_run("a"),), tmp_path / "out", datasets=(changed,), figures=False),  # type: ignore[arg-type]
-        lookup=lookup,
     )
     assert "dataset was changed since" in next(iter(made.findings.values()))[0]
 
@@ -172,14 +166,14 @@ def claims_file(tmp_path: Path, content: Any) -> Path:
     return path
 
 
-def test_claims_stand_apart(lookup: Any, make_run: Any, tmp_path: Path) -> None:
+def test_claims_stand_apart(make_run: Any, tmp_path: Path) -> None:
     entry = {"method": "paper", "dataset": "people", "value": 0.999, "source": "A paper, table 2"}
     path = claims_file(tmp_path, [entry, {**entry, "dataset": "elsewhere", "metric": "fid"}])
     groups = group_runs(load_runs([make_run("a")]))
     of_group, others = sort_claims(read_claims(path), groups)
     assert [c.method for c in of_group[0]] == ["paper"]
     assert [c.dataset for c in others] == ["elsewhere"]
-    make(LeaderboardRequest((make_run("b"),), tmp_path / "out", claimed=(path,), figures=False), lookup=lookup)
+    make(LeaderboardRequest((make_run("b"),), tmp_path / "out", claimed=(path,), figures=False))
     text = (tmp_path / "out/leaderboard.md").read_text()
     assert "| 1 | b" in text
     assert text.index("| 1 | b") < text.index("Claimed by papers") < text.index("0.999")
@@ -214,9 +208,3 @@ def test_speed_report(make_run: Any, tmp_path: Path) -> None:
     assert speed.value(run, "run_ms_per_sample") == pytest.approx(10)
     with pytest.raises(InputError, match="no latency report"):
         read_speed([claims_file(tmp_path, {"methods": [{}]})])
-
-
-def test_the_benchmark_gives_its_definitions_by_name() -> None:
-    spec = load_definitions()("amodal_iou_mean")
-    assert spec.definition == "amodal_iou_mean/1"
-    assert spec.terms is not None

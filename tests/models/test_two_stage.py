@@ -2,7 +2,9 @@
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.types import Batch
+from deocc_bench.methods.calling import hand_over
 from deocc_bench.models import two_stage
 from deocc_bench.models.config import ContentConfig, MaskConfig
 from deocc_bench.models.two_stage import ContentBaseline, MaskBaseline, TwoStage
@@ -86,19 +89,54 @@ def test_results_do_not_depend_on_the_batch() -> None:
         assert np.abs(method.recover(single).images[0].astype(int) - images[i].astype(int)).max() <= 1
 
 
-def test_parsing_of_content_and_of_joint() -> None:
+def test_recover_reads_the_batchs_parsing_or_has_one_made() -> None:
     method, batch = TwoStage(size=128), make_batch(128, 128, parsing=True)
-    true_images = method.recover(batch).images
-    assert method.parsing_used == "true"
     without = dataclasses.replace(batch, parsing=None)
-    own_images = method.recover(without).images
-    assert method.parsing_used == "mask stage"
-    assert not np.array_equal(true_images, own_images)
-    # Joint: the harness hands back the method's own masks and parsing.
-    output = method.complete(without)
-    handed = Batch(batch.ids, batch.images, batch.initial, output.modal, output.amodal, output.parsing)
-    method.recover(handed)
-    assert method.parsing_used == "mask stage"
+    made = method.recover(without).images
+    assert not np.array_equal(method.recover(batch).images, made)
+    own = method.complete(without)
+    assert own.modal_parsing is not None
+    assert not np.any((own.modal_parsing > 0) > own.modal)  # type: ignore[operator]
+    given = dataclasses.replace(without, parsing=own.parsing, modal_parsing=own.modal_parsing, parsing_source="method")
+    assert np.array_equal(method.recover(given).images, made)
+
+
+def test_where_a_parsing_comes_from_decides_at_which_size_parts_meet() -> None:
+    method, batch = TwoStage(size=128), make_batch(256, 256, parsing=True)
+    truth, own, unknown = (
+        method.recover(dataclasses.replace(batch, parsing_source=source)).images for source in ("truth", "method", None)
+    )
+    assert np.array_equal(truth, unknown)
+    assert not np.array_equal(truth, own)
+
+
+def joint(method: TwoStage, batch: Batch) -> np.ndarray:
+    return method.recover(hand_over(batch, method.complete(batch))).images
+
+
+def test_calls_leave_nothing_behind() -> None:
+    method = TwoStage(size=128)
+    one = dataclasses.replace(make_batch(128, 128), modal=None, amodal=None)
+    # The same ids on purpose: samples of two datasets may share them.
+    two = dataclasses.replace(one, images=255 - one.images, initial=np.roll(one.initial, 9, axis=2))  # type: ignore
+    alone = [joint(TwoStage(size=128), batch) for batch in (one, two)]
+    handed = [hand_over(batch, method.complete(batch)) for batch in (one, two)]
+    for at in (1, 0, 0, 1):
+        assert np.array_equal(method.recover(handed[at]).images, alone[at])
+    content = make_batch(128, 128, parsing=True)
+    before = TwoStage(size=128).recover(content).images
+    assert np.array_equal(method.recover(content).images, before)
+    assert not np.array_equal(alone[0], alone[1])
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    method = TwoStage(size=128)
+    plain = make_batch(128, 128)
+    batches = [dataclasses.replace(plain, images=np.roll(plain.images, 20 * k, axis=1)) for k in range(6)]
+    alone = [joint(method, batch) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        for found, wanted in zip(pool.map(lambda batch: joint(method, batch), batches), alone, strict=True):
+            assert np.array_equal(found, wanted)
 
 
 def test_random_weights_are_seeded_and_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,10 +157,11 @@ def test_weights_from_files_bring_their_configuration(tmp_path: Path, capsys: py
     method = TwoStage(weights=tmp_path)
     assert "random" not in capsys.readouterr().err
     assert method.weights_used["mask"] == f"a.safetensors sha256:{info.digest}"
-    output = method.complete(make_batch(128, 128))
-    assert output.parsing is None
-    method.recover(make_batch(128, 128))
-    assert method.parsing_used == "none"
+    batch = make_batch(128, 128)
+    assert method.complete(batch).parsing is None
+    nothing = np.zeros((2, 128, 128), np.uint8)
+    images = method.recover(batch).images
+    assert np.array_equal(images, method.recover(dataclasses.replace(batch, parsing=nothing)).images)
     with pytest.raises(InputError, match="holds content weights; give mask weights"):
         MaskBaseline(weights=tmp_path / "b.safetensors")
     save_weights(tmp_path / "c.safetensors", build(mask, 2), "tiny")
@@ -227,3 +266,18 @@ def test_mirroring_doubles_the_counted_work() -> None:
             method.complete(make_batch(128, 128, count=1))
         counted.append(counter.get_total_flops())
     assert counted[1] == 2 * counted[0]
+
+
+def test_the_stages_of_a_run_do_what_a_run_does() -> None:
+    method, batch = TwoStage(size=128), dataclasses.replace(make_batch(128, 128), modal=None, amodal=None)
+
+    def run(value: Any, function: str | None) -> Any:
+        for _, stage in method.latency_stages(value, function):
+            value = stage(value)
+        return value
+
+    masks = run(batch, "complete")
+    assert np.array_equal(masks.amodal, method.complete(batch).amodal)
+    handed = hand_over(batch, masks)
+    assert np.array_equal(run(handed, "recover").images, method.recover(handed).images)
+    assert np.array_equal(run(batch, None).images, joint(method, batch))

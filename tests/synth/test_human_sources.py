@@ -189,7 +189,7 @@ def test_cihp_people_side_by_side_and_untold(tmp_path: Path) -> None:
     keep = HumanFilter()
     assert [keep.reject_reason(source.peek(i)) for i in ("cihp-a-1", "cihp-a-2")] == ["borders on another person"] * 2
     assert keep.reject_reason(source.peek("cihp-b-1")) == (
-        "suspicious label: several people that the label does not tell apart"
+        "suspicious label: several people that the label does not separate"
     )
 
 

@@ -153,7 +153,7 @@ def test_resume_refuses_other_settings(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
     (out / WORK).mkdir(parents=True)
     (out / WORK / "plan.json").write_text(json.dumps({"key": "of another run"}))
-    with pytest.raises(UsageError, match="begun with other settings"):
+    with pytest.raises(UsageError, match="started with other settings"):
         synthesise(spec_for(photos), out, resume=True, quiet=True)
 
 
