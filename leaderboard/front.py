@@ -12,7 +12,6 @@ import pandas as pd
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.results import RunResult, run_folder
 from deocc_bench.leaderboard.build import MIB, LeaderboardRequest, build_tables, make
-from deocc_bench.leaderboard.definitions import load_definitions, load_rescore
 from deocc_bench.leaderboard.table import Row, Table
 
 RunLike = str | Path | RunResult
@@ -71,9 +70,7 @@ def leaderboard(
         link=link,
         figures=figures,
     )
-    if out is not None:
-        return to_frame(make(request).tables, intervals)
-    tables, _ = build_tables(request, load_definitions(), load_rescore() if verify else None)
+    tables = build_tables(request)[0] if out is None else make(request).tables
     return to_frame(tables, intervals)
 
 
