@@ -45,7 +45,7 @@ def compare_runs(
             if name not in known:
                 raise UsageError(unknown("metric", name, known))
     table_one, table_two = _align_draws(one, table_one, two, table_two)
-    rows = aggregate.compare(table_one, table_two, one.task, chosen, seed)
+    rows = aggregate.compare(table_one, table_two, one.task, chosen, seed=seed)
     notes = []
     for field in ("initial_mask", "fit_dataset", "fit_split"):
         a, b = one.protocol.get(field), two.protocol.get(field)

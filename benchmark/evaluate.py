@@ -319,7 +319,9 @@ def _note_vote(vote: Path, header: Mapping[str, Any] | None) -> None:
 def _score(predictions: Path, job: Job) -> tuple[Scored, float]:
     start = time.perf_counter()
     with progress_bar("score", "sample", len(job.ids)) as bar:
-        scored = score.score_folder(predictions, job.dataset, job.split, job.ids, job.scoring, job.workers, bar.update)
+        scored = score.score_folder(
+            predictions, job.dataset, job.split, job.ids, job.scoring, workers=job.workers, progress=bar.update
+        )
     return scored, time.perf_counter() - start
 
 
@@ -335,19 +337,19 @@ def _record(
     metrics = score.summarise(table, job.scoring, scored.distances, draws)
     breakdowns = score.break_down(table, job.scoring, draws)
     result = build(
-        identity,
-        dataset_field(job.dataset, job.split, job.ids),
-        job.scoring.task,
-        job.protocol,
-        metrics,
-        breakdowns,
-        timing_field(
+        method=identity,
+        dataset=dataset_field(job.dataset, job.split, job.ids),
+        task=job.scoring.task,
+        protocol=job.protocol,
+        metrics=metrics,
+        breakdowns=breakdowns,
+        timing=timing_field(
             {**timing["seconds"], "statistics": time.perf_counter() - start},
             {**timing["samples"], "statistics": len(job.ids)},
         ),
-        job.scoring.seed,
-        scored.predictions_digest,
-        job.notes,
+        seed=job.scoring.seed,
+        predictions_digest=scored.predictions_digest,
+        notes=job.notes,
     )
     return write_run(job.out, result, table)
 

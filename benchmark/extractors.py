@@ -193,6 +193,7 @@ def cache_dir() -> Path:
 
 def find_extractor(
     path: str | Path | None = None,
+    *,
     cache: str | Path | None = None,
     fetch: bool = True,
     progress: Progress | None = None,
@@ -273,6 +274,7 @@ def perceptual_row(network: PerceptualDistance, sample: SampleArrays, device: st
 
 def cached_features(
     compute: Callable[[], np.ndarray],
+    *,
     fingerprint: str,
     extractor: Extractor,
     region: str,

@@ -57,6 +57,7 @@ def timing_field(seconds: Mapping[str, float], samples: Mapping[str, int]) -> di
 
 
 def build(
+    *,
     method: Mapping[str, Any],
     dataset: Mapping[str, Any],
     task: str,

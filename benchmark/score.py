@@ -76,6 +76,7 @@ def score_folder(
     split: str,
     ids: Sequence[str],
     scoring: Scoring,
+    *,
     workers: int = 1,
     progress: Callable[[int], object] = lambda n: None,
 ) -> Scored:
@@ -266,7 +267,9 @@ def _truth_features(
         views = (_truth_view(dataset.record(split, i), region) for i in ids)
         return network.features((v for v in views if v is not None), device=device)
 
-    return extractors.cached_features(compute, dataset.fingerprint, network, region, ids)
+    return extractors.cached_features(
+        compute, fingerprint=dataset.fingerprint, extractor=network, region=region, ids=ids
+    )
 
 
 def _truth_view(record: SampleRecord, region: str) -> np.ndarray | None:

@@ -117,7 +117,8 @@ def _compare(num: np.ndarray, den: np.ndarray, seed: int, counted: np.ndarray) -
         low[first, second], high[first, second] = ends
         low[second, first], high[second, first] = -ends[1], -ends[0]
         wanted = max(PERMUTATIONS, _PER_PAIR * len(first))
-        hits, total = _hits(num, den, first, second, difference[first, second], exact, wanted, seed)
+        observed = difference[first, second]
+        hits, total = _hits(num, den, first, second, observed=observed, exact=exact, permutations=wanted, seed=seed)
         raw = hits / total if exact else (1 + hits) / (1 + total)
         adjusted = np.array(holm(raw.tolist()), dtype=np.float64)
         adjusted[count] = np.array(holm(raw[count].tolist()), dtype=np.float64)
@@ -141,6 +142,7 @@ def _hits(
     den: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
+    *,
     observed: np.ndarray,
     exact: bool,
     permutations: int,

@@ -189,7 +189,8 @@ def _shown(every: Sequence[Column], group: Group, wanted: Sequence[str]) -> tupl
     if not chosen:
         runs = [r for r in group.runs if _competes(r)] or group.runs
         defined = {name for r in runs for name, m in r.record.metrics.items() if m["value"] is not None}
-        usual, given = [], []
+        usual: list[tuple[int, Column]] = []
+        given: list[tuple[int, Column]] = []
         for column in every:
             spec = column.spec
             if spec is not None and group.task in spec.columns and (column.id in defined or spec.column_if_undefined):

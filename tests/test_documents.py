@@ -55,6 +55,17 @@ def test_every_metric_is_on_the_page() -> None:
     assert not wanted - named
 
 
+def test_every_torch_class_is_on_the_page_with_its_arrays() -> None:
+    page = METRICS.split("## In a training loop")[1]
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    rows = {name: in_code(line.split("|")[2]) for line in lines for name in in_code(line)}
+    for metric in spec.METRICS.values():
+        name = metric.torch_class.replace("PSNR", "L1").replace("SSIM", "L1")
+        if name and name != "GarmentDeltaE":
+            assert ", ".join(metric.inputs) in rows[name], name
+    assert {"GarmentDeltaE", 'PartRecall("arms")'} <= set(rows)
+
+
 def test_every_convention_is_on_the_page_with_its_ids() -> None:
     named = in_code(METRICS)
     for convention in conventions.CONVENTIONS.values():
@@ -97,7 +108,7 @@ def test_every_input_need_and_entry_point_group_is_told() -> None:
     named = in_code(EXTENDING)
     assert {f.name for f in fields(Batch)} <= named
     assert {f'"{need}"' for need in NEEDS} <= named
-    for registry in (METHODS, HUMANS, SOURCES):
+    for registry in (METHODS, HUMANS, SOURCES, spec.PACKAGES):
         assert registry.entry_point_group is None or registry.entry_point_group in EXTENDING
 
 
@@ -122,7 +133,8 @@ def drawn(name: str) -> Sample:
 
 
 def test_the_code_of_extending_runs(tmp_path: Path) -> None:
-    method, export, write = blocks(EXTENDING, "python")
+    # The fourth, a metric, is what tests/metrics/test_own_metric.py installs.
+    method, export, write, _ = blocks(EXTENDING, "python")
     assert len([line for line in method.splitlines() if line.strip()]) <= 10
     (tmp_path / "mine.py").write_text(method)
     space: dict[str, object] = {}

@@ -95,6 +95,7 @@ def compare(
     second: pd.DataFrame,
     task: str,
     metrics: Iterable[str] | None = None,
+    *,
     seed: int = 0,
     resamples: int = stats.RESAMPLES,
     permutations: int = stats.PERMUTATIONS,

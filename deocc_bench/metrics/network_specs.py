@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from deocc_bench.metrics import terms as terms_of
 from deocc_bench.metrics.content import REGIONS
@@ -53,14 +54,14 @@ def _lpips(name: str) -> MetricSpec:
     )
 
 
+def _given_distance(frechet: bool, view: str, name: str) -> MetricSpec:
+    return _distance(name, frechet, view, split_id(name)[1])
+
+
 # Families whose members are networks: `fd[NAME@SHA8]`, `lpips_image[NAME@SHA8]`.
 FAMILIES: Mapping[str, Callable[[str], MetricSpec]] = {
     **{f"lpips_{region}": _lpips for region in REGIONS},
-    **{
-        f"{base}{view}": lambda name, base=base, view=view: _distance(name, base == "fd", view, split_id(name)[1])
-        for base in ("fd", "kd")
-        for view in _VIEW
-    },
+    **{f"{base}{view}": partial(_given_distance, base == "fd", view) for base in ("fd", "kd") for view in _VIEW},
 }
 
 INCEPTION_SPECS: tuple[MetricSpec, ...] = tuple(

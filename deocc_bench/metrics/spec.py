@@ -12,7 +12,7 @@ import pandas as pd
 from deocc_bench.core.errors import DeoccError, UsageError, one_line
 from deocc_bench.core.registry import Registry, unknown
 from deocc_bench.metrics.content_specs import CONTENT_SPECS
-from deocc_bench.metrics.definition import TASKS, MetricSpec, Region, split_id
+from deocc_bench.metrics.definition import REGIONS, TASKS, MetricSpec, split_id
 from deocc_bench.metrics.mask_specs import MASK_SPECS
 from deocc_bench.metrics.network_specs import FAMILIES, INCEPTION_SPECS
 
@@ -81,16 +81,27 @@ def spec_of_record(metric_id: str, recorded: Mapping[str, Any], task: str) -> Me
         recorded: the metric's entry in the record.
         task: the record's.
     """
-    direction = bool(recorded["higher_is_better"])
-    stated = {"unit": str(recorded["unit"]), "definition": str(recorded["definition"]), "higher_is_better": direction}
+    unit, definition = str(recorded["unit"]), str(recorded["definition"])
+    better = bool(recorded["higher_is_better"])
     try:
         known = get_spec(metric_id)
     except UsageError:
-        region: Region | None = {"mask": "mask", "content": "content"}.get(task)
-        return MetricSpec(id=metric_id, region=region, meaning="", source="", low=None, high=None, **stated)
-    if known.definition == stated["definition"]:
+        return MetricSpec(
+            id=metric_id,
+            region=next((region for region in REGIONS if task == region), None),
+            meaning="",
+            source="",
+            low=None,
+            high=None,
+            unit=unit,
+            higher_is_better=better,
+            definition=definition,
+        )
+    if known.definition == definition:
         return known
-    return replace(known, meaning="", source="", terms=None, row=None, **stated)
+    # Its number can't be computed here.
+    known = replace(known, meaning="", source="", terms=None, row=None)
+    return replace(known, unit=unit, higher_is_better=better, definition=definition)
 
 
 def _brought(name: str) -> Iterable[MetricSpec]:

@@ -176,7 +176,9 @@ def test_truth_features_are_kept_by_content(tmp_path: Path, means: Path) -> None
         return np.arange(6.0).reshape(2, 3) + len(calls)
 
     def get(fingerprint: str = "f", region: str = "image", ids: tuple[str, ...] = ("a", "b")) -> np.ndarray:
-        return ex.cached_features(compute, fingerprint, extractor, region, ids, tmp_path / "cache")
+        return ex.cached_features(
+            compute, fingerprint=fingerprint, extractor=extractor, region=region, ids=ids, cache=tmp_path / "cache"
+        )
 
     first = get()
     assert np.array_equal(get(), first)
