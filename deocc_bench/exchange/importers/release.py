@@ -9,8 +9,17 @@ from typing import Any, NamedTuple
 
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import read_json
+from deocc_bench.core.masks import RLE
 from deocc_bench.core.registry import unknown
-from deocc_bench.exchange.importers.annotated import Item, find_photo, is_person, number, with_occluders
+from deocc_bench.exchange.importers.annotated import (
+    Item,
+    find_photo,
+    is_person,
+    minus,
+    number,
+    read_rle,
+    with_occluders,
+)
 
 REGIONS = ("all", "persons")
 _CURE = "mend the file, or use --skip-bad"
@@ -73,7 +82,7 @@ class Release:
             split=split_of(path, split),
             licence=licence,
             regions=regions,
-            photos={p.get("id"): p for p in content["images"]},
+            photos={p["id"]: p for p in content["images"] if isinstance(p.get("id"), int | str)},
         )
 
     def photo(self, image_id: Any) -> Photo:
@@ -83,7 +92,7 @@ class Release:
             InputError: it is not listed, not there, or without its size.
         """
         where = f"{self.path}: image {image_id}"
-        if image_id not in self.photos:
+        if not isinstance(image_id, int | str) or image_id not in self.photos:
             raise InputError(where, "an annotation names it, but it is not listed", _CURE)
         entry = self.photos[image_id]
         if "file_name" not in entry:
@@ -99,21 +108,37 @@ class Release:
                 yield item
 
 
+def visible(annotation: Mapping[str, Any], amodal: RLE, size: tuple[int, int], where: str) -> RLE:
+    """The visible mask: as stored; else amodal minus the stored invisible one; else all, for what is not occluded.
+
+    Raises:
+        InputError: said to be occluded, but without either mask.
+    """
+    if annotation.get("visible_mask"):
+        return read_rle(annotation["visible_mask"], size, where, "visible_mask")
+    if annotation.get("invisible_mask"):
+        return minus(amodal, read_rle(annotation["invisible_mask"], size, where, "invisible_mask"))
+    rate = number(annotation.get("occlude_rate", 0), where, "occlude_rate")
+    if rate > 0:
+        raise InputError(where, f"occlude_rate is {rate}, but there is no visible_mask", _CURE)
+    return amodal
+
+
 def annotation_file(path: Path) -> dict[str, Any]:
     """A COCO-like file.
 
     Raises:
-        InputError: not a JSON object with lists of objects under `images` and `annotations`, or an id of a wrong type.
+        InputError: not a JSON object with lists of objects under `images` and `annotations`.
     """
     data = read_json(path)
     cure = "give the annotation file as it was released"
-    for key, id_key in (("images", "id"), ("annotations", "image_id")):
+    for key in ("images", "annotations"):
         entries = data.get(key) if isinstance(data, dict) else None
         if not isinstance(entries, list):
             raise InputError(path, f"has no list of {key}", cure)
-        for number_, entry in enumerate(entries, start=1):
-            if not isinstance(entry, dict) or not isinstance(entry.get(id_key), int | str):
-                raise InputError(path, f"entry {number_} of {key} is not an object with {id_key}", cure)
+        wrong = next((k for k, entry in enumerate(entries, start=1) if not isinstance(entry, dict)), None)
+        if wrong is not None:
+            raise InputError(path, f"entry {wrong} of {key} is not an object", cure)
     return dict(data)
 
 
