@@ -16,6 +16,8 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.images import read_rgb
 from deocc_bench.core.results import RunResult
 from deocc_bench.core.types import Batch, PlacedOccluder, Sample
+from deocc_bench.exchange.exporters import EXPORTERS
+from deocc_bench.exchange.importers import IMPORTERS
 from deocc_bench.methods.calling import predict
 from deocc_bench.methods.loading import NEEDS, load_method
 from deocc_bench.methods.names import METHODS
@@ -87,7 +89,7 @@ def test_every_input_need_and_entry_point_group_is_told() -> None:
     named = in_code(EXTENDING)
     assert {f.name for f in fields(Batch)} <= named
     assert {f'"{need}"' for need in NEEDS} <= named
-    for registry in (METHODS, HUMANS, SOURCES):
+    for registry in (METHODS, HUMANS, SOURCES, IMPORTERS, EXPORTERS):
         assert registry.entry_point_group is None or registry.entry_point_group in EXTENDING
 
 
@@ -112,7 +114,7 @@ def drawn(name: str) -> Sample:
 
 
 def test_the_code_of_extending_runs(tmp_path: Path) -> None:
-    method, export, write = blocks(EXTENDING, "python")
+    method, export, write, _ = blocks(EXTENDING, "python")  # the last: tests/exchange/test_own_formats.py
     assert len([line for line in method.splitlines() if line.strip()]) <= 10
     (tmp_path / "mine.py").write_text(method)
     space: dict[str, object] = {}

@@ -36,7 +36,7 @@ def image_extension(record: SampleRecord) -> dict[str, Any]:
 
 
 def annotation_extension(record: SampleRecord) -> dict[str, Any]:
-    """The fields of the annotation that no dialect of COCO has, with those of its image that an older `import` needs."""
+    """The fields of the annotation that no dialect of COCO has, and those of its image that an older `import` needs."""
     required = {"human_id": record.human_id, "variant": 0, "licence": "", "occluders": [], "provenance": {}}
     own = {k: v for k, v in record.annotation.items() if k not in _IN_DIALECT}
     return required | own | {k: record.image[k] for k in _REPEATED if k in record.image}

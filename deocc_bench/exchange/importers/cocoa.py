@@ -74,9 +74,8 @@ def _regions(release: Release, photo: Photo, annotation: Mapping[str, Any], anno
     for index, region in enumerate(annotation.get("regions") or (), start=1):
         at = f"{photo.where}, region {index}"
         try:
-            item = _item(release, photo, region, at, notes)
-            item = restored(replace(item, id=f"{stem}-{index:02d}"), region, photo.entry, release.folder, at)
-            item = consistent(item, at)
+            item = _item(release, photo, region, item_id=f"{stem}-{index:02d}", where=at, notes=notes)
+            item = consistent(restored(item, region, photo.entry, release.folder, at), at)
             order[item.id] = int(number(region.get("order", index), at, "order"))
             items.append(item)
         except InputError as error:
@@ -96,8 +95,8 @@ def _notes(photo: Photo, annotation: Mapping[str, Any], annotator: int) -> dict[
     }
 
 
-def _item(release: Release, photo: Photo, region: Any, where: str, notes: Mapping[str, Any]) -> Item:
-    """The item of a region, without its id."""
+def _item(release: Release, photo: Photo, region: Any, *, item_id: str, where: str, notes: Mapping[str, Any]) -> Item:
+    """The item of a region."""
     if not isinstance(region, Mapping):
         raise InputError(where, f"must be an object, got {region!r}", "mend the file, or use --skip-bad")
     segmentation, name = region.get("segmentation"), str(region.get("name", ""))
@@ -111,7 +110,7 @@ def _item(release: Release, photo: Photo, region: Any, where: str, notes: Mappin
     if isinstance(segmentation, list):
         own["polygon"] = [float(v) for v in segmentation]
     return Item(
-        id="",
+        id=item_id,
         split=release.split,
         group_id=photo.stem,
         photo=photo.file,
