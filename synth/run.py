@@ -176,7 +176,9 @@ def _finish(root: Path, name: str, spec: SynthSpec, plan: Plan, shards: int) -> 
         },
         "statistics": {split: statistics[split].summary() for split in used},
     }
-    records = (SampleRecord(root, line["split"], line["image"], line["annotation"]) for line in lines_of(None)())
+    records = (
+        SampleRecord.from_json(root, line["split"], line["image"], line["annotation"]) for line in lines_of(None)()
+    )
     write_preview(root / PREVIEW, records)
     # dataset.json marks a finished dataset. The card is made from it, and --resume makes the card again.
     content = finish(root, name, {split: lines_of(split) for split in used}, info)
