@@ -47,8 +47,8 @@ class SynthSpec:
             "train". The number is the last one in its id; humans and occluders alike.
         hide: body parts to hide (`deocc_bench.core.labels.BODY_PARTS`); empty: anywhere.
         balance: "category": each occluder category is as likely; "none": each occluder is.
-        placement: size and place of occluders in front: "overlap", "grounded" (`synth.placement_rules`), or "mixed": one of the
-            two, drawn for each sample.
+        placement: size and place of occluders in front: "overlap", "grounded" (`synth.placement_rules`), or "mixed":
+            one of the two, drawn for each sample.
         behind: chance that a further occluder is put behind the person, where it hides nothing.
         harmonise, shadow, augment: see `synth.compositing` and `synth.augment`.
         feather: standard deviation of the occluder's edge softening, pixels of the output.

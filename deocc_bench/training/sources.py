@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from deocc_bench.models.training.data import Example, Source
     from deocc_bench.synth.spec import SynthSpec
 
+# The occlusion ratios that a person is shown with are spread over so many epochs, each a stratum of the distribution.
+_RATIO_STRATA = 8
+
 
 class OnlineSource:
     """Samples on the fly as training examples; what bags hide of a person is marked as unknown."""
@@ -79,7 +82,7 @@ def open_source(request: TrainingRequest) -> tuple[Source, dict[str, Any]]:
     spec = SynthSpec(
         humans=request.humans,
         occluders=request.occluders,
-        variants=8,
+        variants=_RATIO_STRATA,
         ratios=parse_ratio(request.ratio),
         per_sample=parse_count_range(request.per_sample),
         initial=request.initial,
