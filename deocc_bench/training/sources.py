@@ -45,11 +45,11 @@ class OnlineSource:
 
         from deocc_bench.core.masks import tight_box
         from deocc_bench.core.window import cut, window
+        from deocc_bench.synth.humans import PartlyKnown
 
         entry, size = self.samples.entries[index], self.samples.spec.size
         source = self.samples.sources[entry.source]
-        # Of the kinds of humans, only those with labelled bags can say what they do not know.
-        if not hasattr(source, "unknown") or size is None:
+        if not isinstance(source, PartlyKnown) or size is None:
             return None
         whole = source.unknown(entry.id)
         if not whole.any():
