@@ -37,6 +37,7 @@ Shard = tuple[int, tuple[HumanEntry, ...]]
 def synthesise(
     spec: SynthSpec,
     out: str | Path,
+    *,
     name: str | None = None,
     workers: int = 1,
     engine_name: str = "local",
@@ -68,7 +69,9 @@ def synthesise(
     _check_folder(root, resume)
 
     with progress(quiet, "looking at humans", "human") as bar:
-        plan = make_plan(spec, workers, engine_name, limit, skip_bad, bar.update)
+        plan = make_plan(
+            spec, workers=workers, engine_name=engine_name, limit=limit, skip_bad=skip_bad, advance=bar.update
+        )
     work = root / WORK
     _begin(work, plan.key(spec), resume)
 

@@ -127,7 +127,17 @@ def synth(
         augment=_names(augment),
         **rest,
     )
-    info = synthesise(spec, out, name, workers, engine_name, limit, resume, skip_bad, quiet)
+    info = synthesise(
+        spec,
+        out,
+        name=name,
+        workers=workers,
+        engine_name=engine_name,
+        limit=limit,
+        resume=resume,
+        skip_bad=skip_bad,
+        quiet=quiet,
+    )
     if as_json:
         click.echo(dump_json(info), nl=False)
         return

@@ -44,7 +44,7 @@ def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resum
         torch.set_num_threads(config.run.threads)
     with world(config.run.device, config.optim.batch) as here:
         tell = _teller(here.first)
-        record = train(_job(request, config, out, resume, here, tell), here)
+        record = train(_job(request, config, out, resume=resume, here=here, tell=tell), here)
         if not here.first:
             return None
         atomic_write(out / "train.json", dump_json(record))
@@ -55,7 +55,7 @@ def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resum
         return record
 
 
-def _job(request: TrainingRequest, config: TrainConfig, out: Path, resume: bool, here: World, tell: Tell) -> Job:
+def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bool, here: World, tell: Tell) -> Job:
     """Network, data and losses of a run; writes the settings that it really has."""
     from deocc_bench.models.training.data import Feed
     from deocc_bench.models.training.loop import Job
