@@ -68,7 +68,9 @@ def synthesise(
     _check_folder(root, resume)
 
     with progress_bar("looking at humans", "human", quiet=quiet) as bar:
-        plan = make_plan(spec, workers, engine_name, limit, skip_bad, bar.update)
+        plan = make_plan(
+            spec, workers=workers, engine_name=engine_name, limit=limit, skip_bad=skip_bad, advance=bar.update
+        )
     work = root / WORK
     _begin(work, plan.key(spec), resume)
 
