@@ -17,7 +17,7 @@ from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json
 from deocc_bench.core.painting import FOUND, NOTHING, SEEN, paint_layer
 from deocc_bench.core.window import window
-from deocc_bench.methods.devices import DeviceType
+from deocc_bench.methods.devices import device_option
 from deocc_bench.methods.loading import load_method, parse_options
 from deocc_bench.methods.method import Method
 from deocc_bench.predict.recovery import Recovery, check_fits, recover_person, together
@@ -113,7 +113,7 @@ def panel(photo: np.ndarray, person: Recovery, cell: int = _CELL) -> np.ndarray:
 )
 @click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Side at which the method works.")
 @click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor.")
-@click.option("--device", type=DeviceType(), default="auto", show_default=True)
+@device_option()
 @click.option("--fit-data", type=click.Path(path_type=Path), help="Dataset folder, for methods that learn.")
 @click.option("--fit-split", default="train", show_default=True, help="Its split.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random methods.")
