@@ -15,11 +15,10 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.hints import next_step
 from deocc_bench.core.results import TASKS, RunResult
-from deocc_bench.methods.devices import DeviceType, resolve_device
+from deocc_bench.methods.devices import device_option, resolve_device
 
 _DEFAULT = RunOptions()
 _PATH = click.Path(path_type=Path)
-_DEVICE = DeviceType()
 
 
 @click.command()
@@ -48,7 +47,7 @@ def _score_options(command: Any) -> Any:
             "--fid/--no-fid", default=_DEFAULT.fid, show_default=True, help="Fetch and use the feature network."
         ),
         click.option("--lpips", type=_PATH, help="TorchScript file of an LPIPS network."),
-        click.option("--device", type=_DEVICE, default=_DEFAULT.device, show_default=True),
+        device_option(),
         click.option(
             "--resamples",
             type=click.IntRange(0),
@@ -164,7 +163,7 @@ def compare(runs: tuple[Path, Path], metrics: tuple[str, ...], seed: int, as_jso
 @click.option("--runs", type=click.IntRange(1), default=300, show_default=True, help="At least so many runs.")
 @click.option("--seconds", type=click.FloatRange(0), default=3.0, show_default=True, help="At least so long.")
 @click.option("--size", type=click.IntRange(16), default=256, show_default=True, help="Side of the sample in pixels.")
-@click.option("--device", type=_DEVICE, default="auto", show_default=True)
+@device_option()
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch and OpenCV.")
 @click.option("--throughput/--no-throughput", default=True, show_default=True, help="Measure batches 1, 8 and 32.")
 @click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for every method that takes it.")

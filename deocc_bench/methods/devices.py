@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -50,21 +51,10 @@ def on_gpu(device: str) -> bool:
     return device.startswith(CUDA)
 
 
-class DeviceType(click.ParamType):
-    """The type of a command's option `--device`: checks the word; `resolve_device` asks the machine."""
-
-    name = "device"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """As the help shows it."""
-        return "[auto|cpu|cuda|cuda:N]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The word, checked."""
-        try:
-            return check_name(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
+def device_option() -> Callable[[Any], Any]:
+    """The option `--device` of a command: checks the word; `resolve_device` asks the machine."""
+    shown = "[auto|cpu|cuda|cuda:N]"
+    return click.option("--device", type=check_name, default=AUTO, show_default=True, metavar=shown)
 
 
 def count_gpus() -> int:

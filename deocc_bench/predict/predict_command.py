@@ -12,7 +12,7 @@ import numpy as np
 from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.files import atomic_write, dump_json, require_empty
-from deocc_bench.methods.devices import DeviceType
+from deocc_bench.methods.devices import device_option
 from deocc_bench.methods.loading import parse_options
 from deocc_bench.predict.front import complete
 from deocc_bench.predict.panel import panel
@@ -46,7 +46,7 @@ _DEFAULTS = {name: p.default for name, p in signature(complete).parameters.items
     help="Side at which the method works.",
 )
 @click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor.")
-@click.option("--device", type=DeviceType(), default=_DEFAULTS["device"], show_default=True)
+@device_option()
 @click.option("--fit-data", type=click.Path(path_type=Path), help="Dataset folder, for methods that learn.")
 @click.option("--fit-split", default=_DEFAULTS["fit_split"], show_default=True, help="Its split.")
 @click.option("--seed", type=int, default=_DEFAULTS["seed"], show_default=True, help="Of random methods.")

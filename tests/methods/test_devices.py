@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.methods import devices
-from deocc_bench.methods.devices import DeviceType, count_gpus, resolve_device
+from deocc_bench.methods.devices import count_gpus, device_option, resolve_device
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_cpu_and_methods_without_a_device_need_no_torch() -> None:
 
 def test_the_option_takes_names_alone() -> None:
     @click.command()
-    @click.option("--device", type=DeviceType(), default="auto")
+    @device_option()
     def command(device: str) -> None:
         click.echo(device)
 
@@ -76,6 +76,6 @@ def test_the_option_takes_names_alone() -> None:
     assert runner.invoke(command, ["--device", "cuda:1"]).output == "cuda:1\n"
     assert runner.invoke(command, []).output == "auto\n"
     refused = runner.invoke(command, ["--device", "gpu"])
-    assert refused.exit_code == 2
-    assert "unknown device 'gpu'; say auto, cpu, cuda or cuda:N" in refused.output
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == "unknown device 'gpu'; say auto, cpu, cuda or cuda:N"
     assert "[auto|cpu|cuda|cuda:N]" in runner.invoke(command, ["--help"]).output
