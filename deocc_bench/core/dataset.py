@@ -253,7 +253,7 @@ def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, Sam
             if record.id in records:
                 raise InputError(path, f"sample {record.id} is listed twice", cure)
             records[record.id] = record
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise InputError(path, f"not the annotations of a dataset ({error!r})", cure) from error
     return dict(sorted(records.items()))
 
