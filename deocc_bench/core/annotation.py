@@ -76,18 +76,23 @@ class _Record:
         Raises:
             InputError: a required field is missing, or a field has the wrong type.
         """
-        if not isinstance(data, Mapping):
+        if not isinstance(data, dict | Mapping):
             raise InputError(where, f"must be an object, got {reprlib.repr(data)}", _CURE)
         kinds, required = _table(cls)  # type: ignore[arg-type]  # mypy takes no class with __eq__ as hashable
-        missing = [name for name in required if data.get(name) is None]
+        values: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for name, value in data.items():
+            # Null means "nothing", but a file that says so keeps saying so.
+            if value is None or name not in kinds:
+                extra[name] = value
+            elif kinds[name].holds(value):
+                values[name] = value
+            else:
+                raise InputError(where, f"{name} must be {kinds[name].says}, got {reprlib.repr(value)}", _CURE)
+        missing = [name for name in required if name not in values]
         if missing:
             raise InputError(where, f"lacks {', '.join(missing)}", _CURE)
-        # Null means "nothing", but a file that says so keeps saying so.
-        values = {name: data[name] for name in kinds if data.get(name) is not None}
-        for name, value in values.items():
-            if not kinds[name].holds(value):
-                raise InputError(where, f"{name} must be {kinds[name].says}, got {reprlib.repr(value)}", _CURE)
-        return cls(**cls._parsed(values, where), extra={k: v for k, v in data.items() if k not in values})
+        return cls(**cls._parsed(values, where), extra=extra)
 
     @classmethod
     def _parsed(cls, values: dict[str, Any], where: str | Path) -> dict[str, Any]:

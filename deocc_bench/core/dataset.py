@@ -242,18 +242,20 @@ class DatasetReader:
 
 
 def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, SampleRecord]:
-    cure = "make the dataset anew, or mend the file"
+    cure, where = "make the dataset anew, or mend the file", str(path)
     try:
-        by_id = {image["id"]: image for image in data["images"]}
+        photos = (ImageEntry.from_json(image, f"{where}: image {image.get('id')}") for image in data["images"])
+        by_id = {photo.id: photo for photo in photos}
         records: dict[str, SampleRecord] = {}
         for annotation in data["annotations"]:
-            if annotation.get("image_id", annotation) not in by_id:
-                raise InputError(path, f"annotation {annotation.get('id')} names an image that is not listed", cure)
-            record = SampleRecord.from_json(root, split, by_id[annotation["image_id"]], annotation)
-            if record.id in records:
-                raise InputError(path, f"sample {record.id} is listed twice", cure)
-            records[record.id] = record
-    except (KeyError, TypeError) as error:
+            at = f"{where}: annotation {annotation.get('id')}"
+            truth = Annotation.from_json(annotation, at)
+            if truth.image_id not in by_id:
+                raise InputError(at, "names an image that is not listed", cure)
+            if truth.sample_id in records:
+                raise InputError(path, f"sample {truth.sample_id} is listed twice", cure)
+            records[truth.sample_id] = SampleRecord(root, split, by_id[truth.image_id], truth)
+    except (AttributeError, KeyError, TypeError) as error:
         raise InputError(path, f"not the annotations of a dataset ({error!r})", cure) from error
     return dict(sorted(records.items()))
 

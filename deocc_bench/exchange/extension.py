@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import InputError
 from deocc_bench.exchange.importers.annotated import Item, Kept
+from deocc_bench.exchange.importers.release import Photo, Release
 
 EXTENSION = "deocc_bench"
 
@@ -25,14 +25,15 @@ _IN_DIALECT = frozenset(
     }
 )
 _IN_IMAGE = frozenset({"id", "file_name", "height", "width"})
+_SPLIT = "split"
 _FILES = ("complete_file_name", "parsing_file_name")
 # Fields of the image that older versions of `import` look for beside the annotation.
 _REPEATED = ("group_id", "licence", *_FILES)
 
 
 def image_extension(record: SampleRecord) -> dict[str, Any]:
-    """The fields of the image that no dialect of COCO has. Files are named relative to the dataset."""
-    return {k: v for k, v in record.image.items() if k not in _IN_IMAGE}
+    """The fields of the image that no dialect of COCO has, and its split. Files are named relative to the dataset."""
+    return {k: v for k, v in record.image.items() if k not in _IN_IMAGE} | {_SPLIT: record.split}
 
 
 def annotation_extension(record: SampleRecord) -> dict[str, Any]:
@@ -42,29 +43,29 @@ def annotation_extension(record: SampleRecord) -> dict[str, Any]:
     return required | own | {k: record.image[k] for k in _REPEATED if k in record.image}
 
 
-def restored(item: Item, annotation: Mapping[str, Any], photo: Mapping[str, Any], folder: Path, where: str) -> Item:
+def restored(item: Item, annotation: Mapping[str, Any], photo: Photo, release: Release, where: str) -> Item:
     """The item with what our own export kept of it; an item of another source as it is.
 
     Args:
         annotation: the annotation or region.
-        photo: its image entry.
-        folder: the exported dataset, which the files are named relative to.
+        release: its folder is the exported dataset, which the files are named relative to.
 
     Raises:
         InputError: a field is missing or has the wrong type.
     """
-    own, about = annotation.get(EXTENSION), photo.get(EXTENSION, {})
+    own, about = annotation.get(EXTENSION), photo.entry.get(EXTENSION, {})
     if not own:
         return item
     if not isinstance(own, Mapping) or not isinstance(about, Mapping):
         raise InputError(where, f"{EXTENSION} must be an object", "mend the file, or use --skip-bad")
-    image = _image(own, about, photo, item, where)
-    truth = _truth(own, photo, item, where)
+    image = _image(own, about, photo, where)
+    truth = _truth(own, item, where)
     names = [getattr(truth, key) or getattr(image, key) for key in _FILES]
-    complete, parsing = (folder / name if name else None for name in names)
+    complete, parsing = (release.folder / name if name else None for name in names)
     return replace(
         item,
         id=truth.sample_id,
+        split=item.split if release.split_given else str(about.get(_SPLIT, item.split)),
         group_id=image.group_id,
         human_id=truth.human_id or "",
         variant=truth.variant or 0,
@@ -85,16 +86,15 @@ def restored(item: Item, annotation: Mapping[str, Any], photo: Mapping[str, Any]
     )
 
 
-def _image(
-    own: Mapping[str, Any], about: Mapping[str, Any], photo: Mapping[str, Any], item: Item, where: str
-) -> ImageEntry:
-    height, width = item.size
-    dialect = {"id": photo["id"], "file_name": photo["file_name"], "height": height, "width": width}
-    return ImageEntry.from_json({k: own[k] for k in _REPEATED if k in own} | dict(about) | dialect, where)
+def _image(own: Mapping[str, Any], about: Mapping[str, Any], photo: Photo, where: str) -> ImageEntry:
+    height, width = photo.size
+    dialect = {"id": photo.entry["id"], "file_name": photo.entry["file_name"], "height": height, "width": width}
+    repeated = {k: own[k] for k in _REPEATED if k in own}
+    return ImageEntry.from_json(repeated | {k: v for k, v in about.items() if k != _SPLIT} | dialect, where)
 
 
-def _truth(own: Mapping[str, Any], photo: Mapping[str, Any], item: Item, where: str) -> Annotation:
+def _truth(own: Mapping[str, Any], item: Item, where: str) -> Annotation:
     # The importer works out ids and numbers anew; the record needs some.
-    dialect = {"id": 0, "image_id": photo["id"], "occlude_rate": 0}
+    dialect: dict[str, Any] = {"id": 0, "image_id": 0, "occlude_rate": 0}
     dialect |= {"segmentation": item.amodal, "visible_mask": item.modal}
     return Annotation.from_json({k: v for k, v in own.items() if k not in ("group_id", "licence")} | dialect, where)

@@ -38,7 +38,7 @@ _EXPORT_OPTIONS = ("shard_size",)
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the photos (cocoa, kins, d2sa).")
 @click.option("--regions", type=click.Choice(REGIONS), help="All (default), or people by name (cocoa, kins, d2sa).")
 @click.option("--annotators", type=click.Choice(ANNOTATORS), help="Of each photo (cocoa); the first by default.")
-@click.option("--split", help="The split's name; by default train or val if the file's name says so, else test.")
+@click.option("--split", help="The split's name; by default as exported, else train, val or test by the file's name.")
 @click.option("--licence", help="Of the photos, if the source does not say.")
 @click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of KIND. Repeatable.")
 @click.option(

@@ -151,7 +151,7 @@ def test_bad_folders(folder: Path, tmp_path: Path) -> None:
         DatasetReader(folder)
 
 
-@pytest.mark.parametrize("damage", ["key", "image", "twice", "shape"])
+@pytest.mark.parametrize("damage", ["key", "image", "twice", "entry", "shape"])
 def test_bad_annotations(folder: Path, damage: str) -> None:
     path = annotation_path(folder, "test")
     data = json.loads(path.read_text())
@@ -161,11 +161,46 @@ def test_bad_annotations(folder: Path, damage: str) -> None:
         data["annotations"][0]["image_id"] = 1
     elif damage == "twice":
         data["annotations"].append(data["annotations"][0])
+    elif damage == "entry":
+        data["annotations"].append("one more")
     else:
         data = []
     path.write_text(json.dumps(data))
     with pytest.raises(InputError, match=r"test\.json"):
         DatasetReader(folder).ids("test")
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "says"),
+    [
+        ("annotations", "variant", "0", "annotation {id}: variant must be a whole number, got '0'"),
+        ("annotations", "initial_mask", "none", "annotation {id}: initial_mask must be an RLE mask"),
+        ("images", "height", 3.5, "image {id}: height must be a whole number, got 3.5"),
+        ("images", "group_id", None, "image {id}: lacks group_id"),
+    ],
+)
+def test_wrong_types_name_file_and_entry(folder: Path, part: str, key: str, value: object, says: str) -> None:
+    path = annotation_path(folder, "test")
+    data = json.loads(path.read_text())
+    data[part][0][key] = value
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError) as caught:
+        DatasetReader(folder).ids("test")
+    assert str(caught.value).startswith(f"{path}: {says.format(id=data[part][0]['id'])}")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_are_kept(folder: Path) -> None:
+    path = annotation_path(folder, "test")
+    data = json.loads(path.read_text())
+    data["images"][0]["camera"], data["annotations"][0]["mood"] = {"lens": 50}, None
+    path.write_text(json.dumps(data))
+    images = {i["id"]: i for i in data["images"]}
+    records = {r.id: r for r in DatasetReader(folder).records("test")}
+    for annotation in data["annotations"]:
+        record = records[annotation["sample_id"]]
+        assert record.annotation == annotation
+        assert record.image == images[annotation["image_id"]]
 
 
 def test_missing_picture_is_named(folder: Path) -> None:

@@ -213,6 +213,15 @@ def _break_rate(scene: dict[str, Any]) -> None:
         del scene["annotations"][1]["regions"][1][key]
 
 
+def _break_region(scene: dict[str, Any]) -> None:
+    scene["annotations"][1]["regions"][1] = "man"
+
+
+def _break_name(scene: dict[str, Any]) -> None:
+    del scene["images"][1]["file_name"]
+    scene["annotations"][0]["regions"].append(scene["annotations"][0]["regions"][0])
+
+
 @pytest.mark.parametrize(
     ("harm", "says", "left"),
     [
@@ -226,6 +235,8 @@ def _break_rate(scene: dict[str, Any]) -> None:
         (_break_inside, "lie outside the amodal mask", 2),
         (_break_number, "occlude_rate must be a number", 2),
         (_break_rate, "there is no visible_mask", 2),
+        (_break_region, "must be an object, got 'man'", 2),
+        (_break_name, "lacks file_name", 2),
     ],
 )
 def test_what_is_wrong_is_named_or_listed(
@@ -244,6 +255,25 @@ def test_what_is_wrong_is_named_or_listed(
     # A photo that is missing is one line, however many regions it has.
     assert len(rows) == (1 if harm is _break_photo else 3 - left)
     assert any(says in row["problem"] for row in rows)
+
+
+@pytest.mark.parametrize("key", ["images", "annotations"])
+def test_a_file_of_another_schema_is_refused(
+    tmp_path: Path, photos: Path, cocoa_file: Callable[..., Path], key: str
+) -> None:
+    for content, says in (({**cocoa_scene(), key: {}}, f"no list of {key}"), ({key: [3]}, f"entry 1 of {key}")):
+        with pytest.raises(InputError, match=says):
+            bring(f"cocoa:{cocoa_file({**cocoa_scene(), **content})}", tmp_path / "out", images=photos)
+
+
+def test_an_annotation_of_no_listed_image_is_one_line(
+    tmp_path: Path, photos: Path, cocoa_file: Callable[..., Path]
+) -> None:
+    for image_id in (99, [1], None):
+        scene = flat_scene("segmentation", "visible_mask")
+        scene["annotations"][1]["image_id"] = image_id
+        with pytest.raises(InputError, match="names it, but it is not listed"):
+            bring(f"d2sa:{cocoa_file(scene)}", tmp_path / f"out-{image_id}", images=photos)
 
 
 def test_a_visible_mask_that_leaves_the_amodal_one_is_clipped_and_counted(
@@ -379,6 +409,9 @@ def test_command_line(tmp_path: Path, photos: Path, cocoa_file: Callable[..., Pa
         ("cocoa", {}, UsageError, "KIND:PATH"),
         ("cocos:x.json", {}, UsageError, "did you mean 'cocoa'"),
         ("cocoa:missing.json", {}, InputError, "no such file"),
+        ("cocoa:missing.json", {"annotators": "al"}, UsageError, "did you mean 'all'"),
+        ("kins:missing.json", {"regions": "person"}, UsageError, "did you mean 'persons'"),
+        ("d2sa:missing.json", {"annotators": "all"}, UsageError, "unknown option of d2sa 'annotators'"),
         ("folder:.", {}, InputError, "has no folder"),
         ("ahp:.", {}, InputError, "JPEGImages"),
     ],

@@ -37,7 +37,8 @@ def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Pat
 
 
 def _sample(record: SampleRecord, folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {k: v for k, v in record.annotation.items() if k not in _OTHERWISE} | {
+    own = {k: v for k, v in record.annotation.items() if k not in _OTHERWISE}
+    row: dict[str, Any] = {**record.photo.extra, **own} | {
         "sample_id": record.id,
         "human_id": record.human_id,
         "group_id": record.group_id,

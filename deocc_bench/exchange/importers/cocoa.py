@@ -39,7 +39,7 @@ def read(
         images: folder of the photos.
         regions: "all", or "persons" by name.
         annotators: "first" of each photo, or "all".
-        split: its name; by default from the file's name.
+        split: its name; by default that of our own export, else from the file's name.
         licence: of the photos; in the flat dialect, of those whose entry names none.
 
     Raises:
@@ -75,7 +75,7 @@ def _regions(release: Release, photo: Photo, annotation: Mapping[str, Any], anno
         at = f"{photo.where}, region {index}"
         try:
             item = _item(release, photo, region, item_id=f"{stem}-{index:02d}", where=at, notes=notes)
-            item = consistent(restored(item, region, photo.entry, release.folder, at), at)
+            item = consistent(restored(item, region, photo, release, at), at)
             order[item.id] = int(number(region.get("order", index), at, "order"))
             items.append(item)
         except InputError as error:

@@ -31,7 +31,7 @@ def read(
     Args:
         images: folder of the photos.
         regions: "all", or "persons" by name.
-        split: its name; by default from the file's name.
+        split: its name; by default that of our own export, else from the file's name.
         licence: of photos whose entry names none.
 
     Raises:
@@ -69,7 +69,7 @@ def read_flat(release: Release, read_masks: ReadMasks) -> Iterator[Item | Bad]:
                     licence=licences.get(photo.entry.get("license"), release.licence),
                     notes=_notes(release.kind, photo, annotation),
                 )
-                items.append(consistent(restored(item, annotation, photo.entry, release.folder, at), at))
+                items.append(consistent(restored(item, annotation, photo, release, at), at))
             except InputError as error:
                 yield Bad(error)
         yield from release.chosen(items)

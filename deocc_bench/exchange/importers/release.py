@@ -47,6 +47,7 @@ class Release:
         content: the parsed file, with lists of objects under `images` and `annotations`.
         folder: of the photos.
         split: name of the split.
+        split_given: it was asked for, and does not come from the file's name.
         licence: of photos whose entry names none.
         regions: "all", or "persons" by name.
         photos: image entries by id.
@@ -57,6 +58,7 @@ class Release:
     content: Mapping[str, Any]
     folder: Path
     split: str
+    split_given: bool
     licence: str
     regions: str
     photos: Mapping[Any, Mapping[str, Any]]
@@ -80,6 +82,7 @@ class Release:
             content=content,
             folder=_folder(kind, images),
             split=split_of(path, split),
+            split_given=split is not None,
             licence=licence,
             regions=regions,
             photos={p["id"]: p for p in content["images"] if isinstance(p.get("id"), int | str)},
