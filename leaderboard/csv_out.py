@@ -69,7 +69,7 @@ def _run_line(number: int, table: Table, row: Row, metrics: Iterable[str], speed
         "initial_mask": table.group.initial_mask,
         "method": row.name,
         "version": record.method.get("version"),
-        "row": record.method.get("row") or "single",
+        "row": record.row,
         "rank": row.rank,
         "ranked": row.ranked,
         "flagged": row.flagged,

@@ -160,11 +160,11 @@ def test_bad_features_are_refused(distance: object) -> None:
 
 
 def test_891_samples_of_2048_features_take_a_moment() -> None:
-    from time import perf_counter
+    from time import process_time
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(891, 2048)), rng.normal(size=(891, 2048))
-    start = perf_counter()
+    start = process_time()
     frechet_distance(x, y)
     # The promise is 0.5 s on a free core (benchmarks/metrics_speed.py); this only catches a return of the matrix root.
-    assert perf_counter() - start < 5.0
+    assert process_time() - start < 10.0
