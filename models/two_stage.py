@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
+from deocc_bench.models.config import DEFAULT_PRESET
 from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form, resolve_device
@@ -92,7 +93,7 @@ class TwoStage:
 
     def __init__(
         self,
-        preset: str = "tiny",
+        preset: str = DEFAULT_PRESET,
         weights: str | Path | None = None,
         device: str = "auto",
         precision: Precision = "float32",
