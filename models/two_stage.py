@@ -90,7 +90,7 @@ class TwoStage:
 
     def __init__(
         self,
-        preset: str = "tiny",
+        preset: str = DEFAULT_PRESET,
         weights: str | Path | None = None,
         device: str = "auto",
         precision: Precision = "float32",

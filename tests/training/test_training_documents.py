@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from deocc_bench.models.config import PRESETS
 from deocc_bench.models.training.stages import STAGES
@@ -43,3 +44,14 @@ def test_defaults_of_samples_made_on_the_fly_are_those_of_synth(name: str) -> No
     for option in ("placement", "initial", "holdout"):
         assert defaults[option] == getattr(DEFAULTS, option)
     assert defaults["synth_seed"] == DEFAULTS.seed
+
+
+def test_the_loop_in_the_page_runs() -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    exec(block, names)
+    batch = names["batch"]
+    assert names["epoch"] == 1
+    assert batch["image"].shape[1:] == (3, 128, 128)
+    assert all("-epoch-1-" in i for i in batch["id"])
+    assert names["amodal"].dtype == torch.bool
