@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deocc_bench.baselines.kmeans import kmeans
 from deocc_bench.baselines.shapes import (
     BoxRegression,
     TrainingShapes,
@@ -19,8 +18,9 @@ from deocc_bench.baselines.shapes import (
     visible_or_raise,
 )
 from deocc_bench.core import masks
+from deocc_bench.core.clustering import kmeans
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.seeding import hash64
+from deocc_bench.core.seeding import hash64, rng
 from deocc_bench.core.types import Batch, MaskOutput
 
 # Probability that a pixel outside the body is in the initial mask: what a detector adds.
@@ -89,7 +89,7 @@ class NearestTemplate:
         """`fit` on silhouettes that are read already."""
         bodies = shapes.grids[shapes.first]
         bodies = np.concatenate([bodies, bodies[:, :, ::-1]])
-        flat, labels = kmeans(bodies.reshape(len(bodies), -1), self.templates, seed=0, purpose=self.name)
+        flat, labels = kmeans(bodies.reshape(len(bodies), -1), self.templates, rng(0, "kmeans", self.name))
         members = np.bincount(labels)
         aspects = np.tile(_log_aspect(shapes.boxes * shapes.scales)[shapes.first], 2)
         aspect = np.bincount(labels, aspects) / members

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from deocc_bench.core.files import atomic_write
 from deocc_bench.core.types import Batch, MaskOutput
 from deocc_bench.models.hourglass import Hourglass
 from deocc_bench.models.mask_net import MaskLogits
+from deocc_bench.models.safetensors_file import read_safetensors
 from deocc_bench.models.weights import stored
 from deocc_bench.models.working_frame import WorkingFrame
 
@@ -87,16 +87,13 @@ def load_unet(path: str | Path) -> UNet:
     """
     path = Path(path)
     path = path / "weights.safetensors" if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(path, "no such file", "train it with `deocc-bench train mask --preset unet`")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise InputError(path, f"is not a whole safetensors file ({error})", "train it again") from None
-    if metadata.get("format") != FORMAT:
-        raise InputError(path, f"its format is {metadata.get('format')!r}, not {FORMAT!r}", "give weights of the U-Net")
+    metadata, tensors = read_safetensors(
+        path,
+        FORMAT,
+        missing="train it with `deocc-bench train mask --preset unet`",
+        broken="train it again",
+        other="give weights of the U-Net",
+    )
     net = UNet(int(metadata["width"]))
     expected = net.state_dict()
     if set(tensors) != set(expected) or any(tensors[k].shape != v.shape for k, v in expected.items()):

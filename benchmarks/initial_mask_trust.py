@@ -18,20 +18,20 @@ from scipy.optimize import minimize
 from torchmetrics.functional.classification import binary_auroc
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.models.initial_mask_trust import detail, surprises
+from deocc_bench.models.initial_mask_trust import network_surprise, outline_detail
 from deocc_bench.models.mask_net import MaskNet
 from deocc_bench.models.weights import load_weights, shipped_weights
-from deocc_bench.models.working_frame import Frame
+from deocc_bench.models.working_frame import WorkingFrame
 
 
 def features(net: MaskNet, image: np.ndarray, given: np.ndarray) -> tuple[float, float]:
     """Detail and logarithm of the surprise of one given mask, bool H x W."""
-    frame = Frame.fit(*given.shape, net.config.size)
+    frame = WorkingFrame.fit(*given.shape, net.config.size)
     coverage = frame.coverage(given[None])
     with torch.inference_mode():
         modal = net(frame.images(image[None]), coverage).modal
-    nats = surprises(coverage[:, 0].numpy(), (modal[:, 1] - modal[:, 0]).numpy())
-    return detail(given), float(np.log(nats[0]))
+    nats = network_surprise(coverage[:, 0].numpy(), (modal[:, 1] - modal[:, 0]).numpy())
+    return outline_detail(given), float(np.log(nats[0]))
 
 
 def fit(x: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -24,13 +24,13 @@ WEIGHT = 4.0
 """Log-odds of a pixel of a fully trusted mask."""
 
 
-def log_odds(given: np.ndarray, surprise: float) -> np.ndarray:
+def given_mask_log_odds(given: np.ndarray, surprise: float) -> np.ndarray:
     """What a given mask adds to the margin of the modal mask: bool H x W -> float32 H x W in [-WEIGHT, WEIGHT]."""
-    weight = WEIGHT * expit(DETAIL * detail(given) - SURPRISE * np.log(surprise) + BIAS)
+    weight = WEIGHT * expit(DETAIL * outline_detail(given) - SURPRISE * np.log(surprise) + BIAS)
     return np.where(given, weight, -weight).astype(np.float32)
 
 
-def detail(given: np.ndarray) -> float:
+def outline_detail(given: np.ndarray) -> float:
     """The loss of a mask, bool H x W, in a fine grid in proportion to that in a coarse one.
 
     The proportion does not depend on how long the outline is.
@@ -38,7 +38,7 @@ def detail(given: np.ndarray) -> float:
     return _lost(given, FINE) / (_lost(given, COARSE) + 1e-3)
 
 
-def surprises(coverage: np.ndarray, margin: np.ndarray) -> np.ndarray:
+def network_surprise(coverage: np.ndarray, margin: np.ndarray) -> np.ndarray:
     """How improbable given masks are to the modal head: nats per pixel of their outline, float N.
 
     Args:
@@ -52,7 +52,7 @@ def surprises(coverage: np.ndarray, margin: np.ndarray) -> np.ndarray:
     return np.asarray((nats + 1e-3) / (outline + 1.0))
 
 
-def followed(amodal: np.ndarray, modal: np.ndarray, odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def trusted_masks(amodal: np.ndarray, modal: np.ndarray, odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(amodal, modal) masks, bool, from the margins of both heads and the log-odds of the given mask; all N x H x W.
 
     A pixel is visible human, hidden human or background. The modal head gives the chance of the first, the larger of

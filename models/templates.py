@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deocc_bench.core.clustering import kmeans
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import tight_box
 from deocc_bench.core.seeding import rng
@@ -137,55 +138,14 @@ def crop_to_template(mask: np.ndarray) -> np.ndarray:
 def fit_templates(masks: Iterable[np.ndarray], count: int = 64, seed: int = 0) -> np.ndarray:
     """Template masks of a set of amodal masks (bool H x W each): float32 count x 32 x 32, most populous first.
 
-    The same masks in the same order with the same seed give the same templates. Raises `InputError` for fewer masks
-    than templates.
+    The same masks in the same order with the same seed give the same templates. Where fewer masks are distinct, the
+    templates repeat. Raises `InputError` for fewer masks than templates.
     """
     crops = [crop_to_template(mask).ravel() for mask in masks]
     if len(crops) < count:
         raise InputError(
             "templates", f"{len(crops)} masks for {count} templates", "give more humans or ask for fewer templates"
         )
-    return kmeans(np.stack(crops), count, seed).reshape(count, TEMPLATE_SIDE, TEMPLATE_SIDE)
-
-
-def kmeans(points: np.ndarray, count: int, seed: int = 0, iterations: int = 100) -> np.ndarray:
-    """Lloyd's k-means from k-means++ seeds. float n x d -> float32 count x d centres, most populous first.
-
-    A centre that loses all its points moves to the point farthest from its own centre.
-    """
-    points = np.ascontiguousarray(points, dtype=np.float64)
-    centres = _plus_plus(points, count, rng(seed, "k-means"))
-    labels = np.full(len(points), -1)
-    for _ in range(iterations):
-        distance = _squared_distances(points, centres)
-        new = distance.argmin(axis=1)
-        if np.array_equal(new, labels):
-            break
-        labels = new
-        own = distance[np.arange(len(points)), labels]
-        for index in range(count):
-            members = points[labels == index]
-            if len(members):
-                centres[index] = members.mean(axis=0)
-            else:
-                farthest = int(own.argmax())
-                centres[index], own[farthest] = points[farthest], -1.0
-    order = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
-    return centres[order].astype(np.float32)
-
-
-def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    cross = points @ centres.T
-    return np.maximum((points**2).sum(1)[:, None] + (centres**2).sum(1)[None] - 2 * cross, 0.0)
-
-
-def _plus_plus(points: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Arthur and Vassilvitskii's seeding: each further centre is drawn in proportion to its squared distance."""
-    centres = [points[generator.integers(len(points))]]
-    nearest = _squared_distances(points, np.stack(centres))[:, 0]
-    while len(centres) < count:
-        total = nearest.sum()
-        share = nearest / total if total > 0 else np.full(len(points), 1 / len(points))
-        centres.append(points[generator.choice(len(points), p=share)])
-        nearest = np.minimum(nearest, _squared_distances(points, centres[-1][None])[:, 0])
-    return np.stack(centres)
+    centres, labels = kmeans(np.stack(crops), count, rng(seed, "k-means"))
+    order = np.argsort(-np.bincount(labels), kind="stable")
+    return np.resize(centres[order], (count, TEMPLATE_SIDE, TEMPLATE_SIDE))

@@ -21,7 +21,7 @@ from deocc_bench.methods.devices import resolve_device
 from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form
-from deocc_bench.models.initial_mask_trust import followed, log_odds, surprises
+from deocc_bench.models.initial_mask_trust import given_mask_log_odds, network_surprise, trusted_masks
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.mirror import mirrored
 from deocc_bench.models.weights import Config, Kind, build, load_weights, read_info, shipped_weights
@@ -232,9 +232,11 @@ class TwoStage:
             in_frame = margin(logits.modal)
             modal_margin = frame.back(in_frame)
             if frame.shrinks and batch.initial is not None:
-                found = surprises(tensors[1][:, 0].cpu().numpy(), in_frame)
-                odds = np.stack([log_odds(mask, nats) for mask, nats in zip(batch.initial, found, strict=True)])
-                amodal, modal = followed(amodal_margin, modal_margin, odds)
+                found = network_surprise(tensors[1][:, 0].cpu().numpy(), in_frame)
+                odds = np.stack(
+                    [given_mask_log_odds(mask, nats) for mask, nats in zip(batch.initial, found, strict=True)]
+                )
+                amodal, modal = trusted_masks(amodal_margin, modal_margin, odds)
             else:
                 modal = modal_margin > 0
                 amodal = amodal | modal

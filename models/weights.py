@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from deocc_bench.core.provenance import digest
 from deocc_bench.models.config import ContentConfig, MaskConfig, differences
 from deocc_bench.models.content_net import ContentNet
 from deocc_bench.models.mask_net import MaskNet
+from deocc_bench.models.safetensors_file import read_safetensors
 
 FORMAT = "deocc-bench weights 1"
 SHIPPED = Path(__file__).parent / "weights"
@@ -147,17 +147,15 @@ def _config(info: WeightsInfo) -> Config:
 
 
 def _read(path: str | Path, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]:
-    if not Path(path).is_file():
-        raise InputError(path, "no such file", "check the path of the weights")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(path, f"is not a complete safetensors file ({error})", "copy or train it again") from None
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
-        raise InputError(path, f"its format is '{found}', not '{FORMAT}'", "use weights written by deocc-bench")
+    found, values = read_safetensors(
+        path,
+        FORMAT,
+        tensors=tensors,
+        missing="check the path of the weights",
+        broken="copy or train it again",
+        other="use weights written by deocc-bench",
+    )
+    metadata: dict[str, Any] = {**found}
     try:
         config, training = json.loads(metadata["config"]), json.loads(metadata["training"])
         kind, preset, stored = metadata["kind"], metadata["preset"], metadata["digest"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from deocc_bench.core.types import PlacedOccluder
 from deocc_bench.synth.crop import Crop
-from deocc_bench.synth.placement import Placement
+from deocc_bench.synth.placement import PlacedCutout
 
 HARMONISE = ("none", "histogram", "reinhard")
 
@@ -48,7 +48,7 @@ class Composite:
 
 
 def compose(
-    scene: Crop, placements: Sequence[Placement], harmonise: str = "none", amount: float = 0.6, shadow: float = 0.0
+    scene: Crop, placements: Sequence[PlacedCutout], harmonise: str = "none", amount: float = 0.6, shadow: float = 0.0
 ) -> Composite:
     """Blend the occluders and derive the masks.
 
@@ -94,7 +94,7 @@ def unchanged_share(composite: Composite) -> float:
     return cv2.countNonZero(cv2.bitwise_and(same, hidden)) / count
 
 
-def _slices(scene: Crop, p: Placement) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+def _slices(scene: Crop, p: PlacedCutout) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """Slices of the frame (its photo area) covered by a patch, and of that part of the patch; None if outside."""
     left, top, right, bottom = scene.frame
     h, w = p.patch.shape[:2]
@@ -104,7 +104,7 @@ def _slices(scene: Crop, p: Placement) -> tuple[tuple[slice, slice], tuple[slice
     return (slice(y0, y1), slice(x0, x1)), (slice(y0 - p.y, y1 - p.y), slice(x0 - p.x, x1 - p.x))
 
 
-def _blend(canvas: np.ndarray, scene: Crop, p: Placement, patch: np.ndarray) -> None:
+def _blend(canvas: np.ndarray, scene: Crop, p: PlacedCutout, patch: np.ndarray) -> None:
     """Blend a premultiplied RGBA patch over the canvas in place: canvas * (1 - alpha) + patch, in 8 bits."""
     where = _slices(scene, p)
     if where is None:
@@ -115,7 +115,7 @@ def _blend(canvas: np.ndarray, scene: Crop, p: Placement, patch: np.ndarray) -> 
     cv2.add(under, cv2.cvtColor(piece, cv2.COLOR_RGBA2RGB), dst=view)
 
 
-def _behind(scene: Crop, patches: Sequence[tuple[Placement, np.ndarray]]) -> np.ndarray:
+def _behind(scene: Crop, patches: Sequence[tuple[PlacedCutout, np.ndarray]]) -> np.ndarray:
     """Add occluders behind the person: blend them over the photo, then blend the person over them."""
     scenery = scene.image.copy()
     for p, patch in reversed(patches):
@@ -134,7 +134,7 @@ def _behind(scene: Crop, patches: Sequence[tuple[Placement, np.ndarray]]) -> np.
 
 
 def _visible(
-    scene: Crop, front: Sequence[Placement], behind: Sequence[Placement]
+    scene: Crop, front: Sequence[PlacedCutout], behind: Sequence[PlacedCutout]
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """The visible mask (bool H x W) of each occluder, and the union of those in front (uint8 0 / 255)."""
     taken = np.zeros(scene.mask.shape, np.uint8)
@@ -146,7 +146,7 @@ def _visible(
     return seen, cover
 
 
-def _claim(taken: np.ndarray, scene: Crop, p: Placement) -> np.ndarray:
+def _claim(taken: np.ndarray, scene: Crop, p: PlacedCutout) -> np.ndarray:
     """Return the pixels of `p` that are not yet taken (bool H x W), and mark them in `taken`."""
     mask = np.zeros(taken.shape, np.uint8)
     where = _slices(scene, p)
@@ -157,7 +157,7 @@ def _claim(taken: np.ndarray, scene: Crop, p: Placement) -> np.ndarray:
     return mask > 0
 
 
-def _shadowed(image: np.ndarray, scene: Crop, front: Sequence[Placement], strength: float) -> np.ndarray:
+def _shadowed(image: np.ndarray, scene: Crop, front: Sequence[PlacedCutout], strength: float) -> np.ndarray:
     """Darken a flat soft spot around the foot of each occluder that visibly stands on the ground."""
     height, width = image.shape[:2]
     dark = np.zeros((height, width), np.uint8)
@@ -177,7 +177,7 @@ def _shadowed(image: np.ndarray, scene: Crop, front: Sequence[Placement], streng
     return cv2.multiply(image, cv2.merge([light] * 3), scale=1 / 255)
 
 
-def _colours(scene: Crop, p: Placement, image: np.ndarray, harmonise: str, amount: float) -> np.ndarray:
+def _colours(scene: Crop, p: PlacedCutout, image: np.ndarray, harmonise: str, amount: float) -> np.ndarray:
     """Match the colours of the patch to those of the image around it."""
     where = _slices(scene, p)
     if harmonise == "none" or where is None:

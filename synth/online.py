@@ -47,7 +47,7 @@ class OnlineSamples:
         self.spec, self.split = spec, split
         # In shared memory, so that the copies in worker processes follow `set_epoch`. No lock: one process writes.
         self._epoch: Any = multiprocessing.RawValue("q", 0)
-        plan = make_plan(spec, workers)
+        plan = make_plan(spec, workers=workers)
         self.sources, self._pools = plan.sources, plan.pools
         self.entries: tuple[HumanEntry, ...] = tuple(e for e in plan.accepted if e.split == split)
         if not self.entries:

@@ -16,7 +16,7 @@ MIN_VISIBLE = 24  # pixels of an occluder that must be seen
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
+class PlacedCutout:
     """An occluder, warped, at its place.
 
     Args:
@@ -43,7 +43,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Loose:
+class MovableCutout:
     """An occluder warped about its place, with enough beyond the photo's edge to be moved by `reach` pixels.
 
     `x`, `y` is the patch's place; `box` that of the whole occluder.
@@ -60,8 +60,10 @@ class Loose:
     reach: int
 
     @classmethod
-    def at(cls, occluder: PreparedOccluder, pose: Pose, x: int, y: int, scene: Crop, feather: float) -> Loose | None:
-        """Warp what lies in the photo, or near it; None where nothing does."""
+    def warped(
+        cls, occluder: PreparedOccluder, pose: Pose, x: int, y: int, *, scene: Crop, feather: float
+    ) -> MovableCutout | None:
+        """The part that lies in the photo, or near it, at (x, y); None where nothing does."""
         height, width = pose.extent(occluder)
         left, top, right, bottom = scene.frame
         reach = scene.cell + 2
@@ -74,8 +76,8 @@ class Loose:
         alpha = edge(patch, feather)
         return cls(occluder, pose, patch, alpha, _hard(alpha), x + x0, y + y0, (x, y, x + width, y + height), reach)
 
-    def fixed(self, dx: int, dy: int, scene: Crop, behind: bool) -> Placement:
-        """The placement after a last move, cut to the photo."""
+    def placed(self, dx: int, dy: int, scene: Crop, *, behind: bool) -> PlacedCutout:
+        """It after a last move, cut to the photo."""
         left, top, right, bottom = scene.frame
         x, y = self.x + dx, self.y + dy
         h, w = self.alpha.shape
@@ -85,17 +87,17 @@ class Loose:
         patch = with_alpha(self.patch[part], fade(self.alpha[part]))
         bx0, by0, bx1, by1 = self.box
         box = (bx0 + dx, by0 + dy, bx1 + dx, by1 + dy)
-        return Placement(self.occluder, self.pose, patch, x + x0, y + y0, box, behind)
+        return PlacedCutout(self.occluder, self.pose, patch, x + x0, y + y0, box, behind)
 
 
-def take(pixels: np.ndarray, placed: Placement) -> None:
+def subtract(pixels: np.ndarray, placed: PlacedCutout) -> None:
     """Take the placed occluder's pixels out of a uint8 0 / 255 H x W mask, in place."""
     h, w = placed.hard.shape
     view = pixels[placed.y : placed.y + h, placed.x : placed.x + w]
     cv2.subtract(view, placed.hard, dst=view)
 
 
-def lowest_first(placements: list[Placement], clear: np.ndarray) -> list[Placement]:
+def lowest_first(placements: list[PlacedCutout], clear: np.ndarray) -> list[PlacedCutout]:
     """Nearest first: what stands lower in the picture is nearer, unless that hides a neighbour; then as given.
 
     Args:
@@ -106,11 +108,11 @@ def lowest_first(placements: list[Placement], clear: np.ndarray) -> list[Placeme
     return ordered if ordered == placements or _all_seen(ordered, clear.copy()) else placements
 
 
-def _all_seen(placements: list[Placement], clear: np.ndarray) -> bool:
+def _all_seen(placements: list[PlacedCutout], clear: np.ndarray) -> bool:
     for p in placements:
         if overlap.exact(clear, p.hard, p.x, p.y) < MIN_VISIBLE:
             return False
-        take(clear, p)
+        subtract(clear, p)
     return True
 
 

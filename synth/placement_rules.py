@@ -18,7 +18,7 @@ from deocc_bench.synth.occluders.cutout import PreparedOccluder
 from deocc_bench.synth.overlap import Counts
 
 # Usual height in metres of what stands on the ground, beside a person of 1.7 m.
-_STANDING = {
+_HEIGHTS_ON_GROUND = {
     "person": 1.7,
     "bicycle": 1.1,
     "car": 1.5,
@@ -68,20 +68,26 @@ class Size:
     largest: float
 
 
-def stands(occluder: PreparedOccluder) -> bool:
-    """Whether its place is on the ground."""
-    return occluder.category in _STANDING
+def stands_on_ground(occluder: PreparedOccluder) -> bool:
+    """Whether things of its category usually stand on the ground."""
+    return occluder.category in _HEIGHTS_ON_GROUND
 
 
 def draw_size(
-    rule: str, occluder: PreparedOccluder, scene: Crop, want: float, max_enlarge: float, rng: np.random.Generator
+    rule: str,
+    occluder: PreparedOccluder,
+    scene: Crop,
+    *,
+    want: float,
+    max_enlarge: float,
+    rng: np.random.Generator,
 ) -> Size:
     """A size that can hide `want` pixels; for "grounded" at least the usual one of something nearer than the person."""
     grounded = rule == "grounded"
     natural = 0.0
     if grounded:
         nearness = math.exp(float(rng.random()) * math.log(_NEAR))
-        natural = _natural(occluder, scene) * nearness
+        natural = _natural_scale(occluder, scene) * nearness
     frame = max(scene.mask.shape)
     largest = min(max_enlarge, 1.6 * frame / max(occluder.height, occluder.width))
     # A thing hides well with half of it or so: the rest sticks out past the person.
@@ -94,22 +100,28 @@ def draw_size(
 def draw_size_behind(occluder: PreparedOccluder, scene: Crop, max_enlarge: float, rng: np.random.Generator) -> float:
     """A natural size for something farther away than the person, though not a speck."""
     height, width = scene.mask.shape
-    natural = _natural(occluder, scene) * float(rng.uniform(0.6, 1.0))
+    natural = _natural_scale(occluder, scene) * float(rng.uniform(0.6, 1.0))
     least = 0.2 * (scene.box[3] - scene.box[1]) / max(occluder.height, occluder.width)
     largest = min(max_enlarge, 1.2 * height / occluder.height, 1.2 * width / occluder.width)
     return round(min(max(natural, least), largest), 4)
 
 
-def allowed(
-    rule: str, occluder: PreparedOccluder, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
+def allowed_positions(
+    rule: str,
+    occluder: PreparedOccluder,
+    scene: Crop,
+    *,
+    table: Counts,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Which positions of `table` the rule allows an occluder of `shape` (height, width): bool, as the table."""
     if rule == "overlap":
-        return _mostly_within(scene, table, shape)
-    return _where_it_stands(occluder, scene, table, shape, rng)
+        return _overlapping_positions(scene, table, shape)
+    return _grounded_positions(occluder, scene, table, shape, rng)
 
 
-def _mostly_within(scene: Crop, table: Counts, shape: tuple[int, int]) -> np.ndarray:
+def _overlapping_positions(scene: Crop, table: Counts, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = table.pixels.shape
     x0, y0, x1, y1 = scene.box
     top = table.y + np.arange(rows) * table.cell
@@ -120,7 +132,7 @@ def _mostly_within(scene: Crop, table: Counts, shape: tuple[int, int]) -> np.nda
     return common >= BOX_OVERLAP * shape[0] * shape[1]
 
 
-def _where_it_stands(
+def _grounded_positions(
     occluder: PreparedOccluder, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
     """On the ground: its foot is at the person's feet or lower, as that of anything nearer is. From the side: it comes
@@ -128,7 +140,7 @@ def _where_it_stands(
     rows, columns = table.pixels.shape
     places = np.zeros((rows, columns), bool)
     draw = float(rng.random())
-    if draw < (0.95 if stands(occluder) else 0.3):
+    if draw < (0.95 if stands_on_ground(occluder) else 0.3):
         tall = scene.box[3] - scene.box[1]
         feet = scene.box[3] - shape[0] - table.y
         first = math.ceil((feet - 0.02 * tall) / table.cell)
@@ -151,9 +163,9 @@ def rows_behind(scene: Crop, table: Counts, shape: tuple[int, ...]) -> slice:
     return slice(max(0, first), max(0, min(table.pixels.shape[0], last + 1)))
 
 
-def _natural(occluder: PreparedOccluder, scene: Crop) -> float:
+def _natural_scale(occluder: PreparedOccluder, scene: Crop) -> float:
     """Scale at which it has its usual size beside the person."""
-    metres = _STANDING.get(occluder.category, _HELD)
+    metres = _HEIGHTS_ON_GROUND.get(occluder.category, _HELD)
     person = scene.box[3] - scene.box[1]
     # What is much wider than tall (a boat, a dog lying down) is measured by its width.
     extent = max(occluder.height, 0.5 * occluder.width)

@@ -1,6 +1,6 @@
 """Where occluders go: a solver that reaches a requested occlusion ratio, or says that it can't.
 
-For each occluder a natural size and stance are drawn; the overlap with the person is counted for all positions at once
+For each occluder a natural size and a pose are drawn; the overlap with the person is counted for all positions at once
 on a coarse grid; one position with the wanted overlap is drawn; then it is moved by pixels, counting exactly, until the
 ratio of the composed masks is right. Only that counts, never the intent.
 """
@@ -18,7 +18,7 @@ from deocc_bench.core.labels import BODY_PARTS
 from deocc_bench.synth import overlap, placement_rules
 from deocc_bench.synth.crop import Crop
 from deocc_bench.synth.occluders.cutout import Pose, PreparedOccluder, coarse
-from deocc_bench.synth.placement import MIN_VISIBLE, Loose, Placement, lowest_first, take
+from deocc_bench.synth.placement import MIN_VISIBLE, MovableCutout, PlacedCutout, lowest_first, subtract
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Rejected:
 
 def solve(
     scene: Crop, occluders: Iterable[PreparedOccluder], request: PlacementRequest, rng: np.random.Generator
-) -> tuple[Placement, ...] | Rejected:
+) -> tuple[PlacedCutout, ...] | Rejected:
     """Place `request.count` occluders in front of the person and `request.behind` behind.
 
     Args:
@@ -103,8 +103,8 @@ class _Search:
         self.clear[y0:y1, x0:x1] = 255
         self.hidden = 0
         self.tries = request.tries
-        self.front: list[Placement] = []
-        self.behind: list[Placement] = []
+        self.front: list[PlacedCutout] = []
+        self.behind: list[PlacedCutout] = []
         self.parts: list[_Part] = []
         area = scene.area
         self.slack = request.tolerance * area
@@ -153,7 +153,7 @@ class _Search:
                 left = self.request.count - len(self.front)
                 want = self._share(left)
                 trial = self._try(occluder, want, grow, last=left == 1)
-                if isinstance(trial, Placement):
+                if isinstance(trial, PlacedCutout):
                     self._accept(trial)
                     break
                 if left == 1 and trial.got is not None:
@@ -176,18 +176,18 @@ class _Search:
                 placed = self._try_behind(occluder)
                 if placed is not None:
                     self.behind.append(placed)
-                    take(self.clear, placed)
+                    subtract(self.clear, placed)
                     break
             else:
                 return f"no place behind the person in {self.request.tries} tries"
         return None
 
-    def result(self) -> tuple[Placement, ...]:
+    def result(self) -> tuple[PlacedCutout, ...]:
         """All placements, nearest first."""
         clear = np.full_like(self.scene.pixels, 255)
         front = lowest_first(self.front, clear)
         for placed in front:
-            take(clear, placed)
+            subtract(clear, placed)
         return (*front, *lowest_first(self.behind, cv2.subtract(clear, self.scene.pixels)))
 
     def _share(self, left: int) -> float:
@@ -207,14 +207,16 @@ class _Search:
         room = max(0.3 * want, 0.5 * self.slack)
         return max(0.0, want - room), min(want + room, max(want, self.goal - self.hidden))
 
-    def _try(self, occluder: PreparedOccluder, want: float, grow: float, last: bool) -> Placement | _Miss:
+    def _try(self, occluder: PreparedOccluder, want: float, grow: float, last: bool) -> PlacedCutout | _Miss:
         """One size and one position for one occluder."""
         scene, rng = self.scene, self.rng
         parts = [p for p in self.parts if p.need > 0]
         if parts and not last:
             parts = [max(parts, key=lambda p: p.need)]
         want = max(want, 1.15 * sum(p.need for p in parts))
-        size = placement_rules.draw_size(self.request.rule, occluder, scene, want, self.request.max_enlarge, rng)
+        size = placement_rules.draw_size(
+            self.request.rule, occluder, scene, want=want, max_enlarge=self.request.max_enlarge, rng=rng
+        )
         scale = min(size.scale * grow, size.largest)
         angle = float(rng.uniform(-1, 1)) * self.request.max_angle if rng.random() < 0.5 else 0.0
         pose = Pose(scale, round(angle, 2), bool(rng.random() < 0.5))
@@ -229,17 +231,19 @@ class _Search:
         for part in parts:
             covered = overlap.counts(overlap.field(part.pixels, scene.box, scene.cell), piece).pixels
             fit = fit + 4 * np.maximum(0, part.need * 1.05 - covered)
-        places = placement_rules.allowed(self.request.rule, occluder, scene, table, pose.extent(occluder), rng)
+        places = placement_rules.allowed_positions(
+            self.request.rule, occluder, scene, table=table, shape=pose.extent(occluder), rng=rng
+        )
         spots, inside = self._spots(fit, places, max(0.5 * self.slack, 0.5 * scene.cell**2))
         if not inside.size and growth > 1.01 and grow == 1.0:
             return _Miss(None, min(growth, 1.3))  # rather a larger thing where it may be than this one elsewhere
         x, y = self._draw(table, fit, inside if inside.size else spots)
-        loose = Loose.at(occluder, pose, x, y, scene, self.request.feather)
-        if loose is None:
+        movable = MovableCutout.warped(occluder, pose, x, y, scene=scene, feather=self.request.feather)
+        if movable is None:
             return _Miss(None, 1.0)
-        dx, dy, got, good = self._refine(loose, low, high, parts)
+        dx, dy, got, good = self._refine(movable, low, high, parts)
         if good:
-            placed = loose.fixed(dx, dy, scene, behind=False)
+            placed = movable.placed(dx, dy, scene, behind=False)
             if self._seen(placed):
                 return placed
         return _Miss(got, min(growth, 1.2) if got < low or parts else 1.0)
@@ -255,14 +259,16 @@ class _Search:
         i, j = divmod(spot, fit.shape[1])
         return table.x + j * table.cell, table.y + i * table.cell
 
-    def _refine(self, loose: Loose, low: float, high: float, parts: list[_Part]) -> tuple[int, int, int, bool]:
+    def _refine(
+        self, movable: MovableCutout, low: float, high: float, parts: list[_Part]
+    ) -> tuple[int, int, int, bool]:
         """Move by pixels until the exact count is in the window: (dx, dy, pixels hidden, whether it is)."""
 
         def misfit(dx: int, dy: int) -> tuple[float, int]:
-            got = overlap.exact(self.free, loose.hard, loose.x + dx, loose.y + dy)
+            got = overlap.exact(self.free, movable.hard, movable.x + dx, movable.y + dy)
             off = max(low - got, got - high, 0.0)
             for part in parts:
-                off += 2 * max(0, part.need - overlap.exact(part.pixels, loose.hard, loose.x + dx, loose.y + dy))
+                off += 2 * max(0, part.need - overlap.exact(part.pixels, movable.hard, movable.x + dx, movable.y + dy))
             return off, got
 
         x = y = 0
@@ -270,7 +276,7 @@ class _Search:
         step = self.scene.cell
         while off > 0 and step >= 1:
             moves = [(x + dx, y + dy) for dx, dy in ((step, 0), (-step, 0), (0, step), (0, -step))]
-            tried = [(*misfit(*m), *m) for m in moves if max(abs(m[0]), abs(m[1])) <= loose.reach]
+            tried = [(*misfit(*m), *m) for m in moves if max(abs(m[0]), abs(m[1])) <= movable.reach]
             best = min(tried, key=lambda t: t[0], default=(off, got, x, y))
             if best[0] < off:
                 off, got, x, y = best
@@ -278,7 +284,7 @@ class _Search:
                 step //= 2
         return x, y, got, off == 0
 
-    def _try_behind(self, occluder: PreparedOccluder) -> Placement | None:
+    def _try_behind(self, occluder: PreparedOccluder) -> PlacedCutout | None:
         scene, rng = self.scene, self.rng
         scale = placement_rules.draw_size_behind(occluder, scene, self.request.max_enlarge, rng)
         pose = Pose(scale, 0.0, bool(rng.random() < 0.5))
@@ -291,26 +297,26 @@ class _Search:
         places[placement_rules.rows_behind(scene, table, pose.extent(occluder))] = True
         good, inside = self._spots(fit, places, max(0.1 * area, scene.cell**2))
         x, y = self._draw(table, fit, inside if inside.size else good)
-        loose = Loose.at(occluder, pose, x, y, scene, self.request.feather)
-        if loose is None:
+        movable = MovableCutout.warped(occluder, pose, x, y, scene=scene, feather=self.request.feather)
+        if movable is None:
             return None
-        placed = loose.fixed(0, 0, scene, behind=True)
+        placed = movable.placed(0, 0, scene, behind=True)
         return placed if self._seen(placed) else None
 
-    def _accept(self, placed: Placement) -> None:
+    def _accept(self, placed: PlacedCutout) -> None:
         self.front.append(placed)
         for part in self.parts:
             part.need -= overlap.exact(part.pixels, placed.hard, placed.x, placed.y)
-            take(part.pixels, placed)
+            subtract(part.pixels, placed)
         if self.free is self.scene.pixels:
             self.free = self.free.copy()
-        take(self.free, placed)
-        take(self.clear, placed)
+        subtract(self.free, placed)
+        subtract(self.clear, placed)
         if len(self.front) < self.request.count:
             self.grid = overlap.field(self.free, self.scene.box, self.scene.cell)
         self.hidden = self.scene.area - int(cv2.countNonZero(self.free))
 
-    def _seen(self, placed: Placement) -> bool:
+    def _seen(self, placed: PlacedCutout) -> bool:
         """Whether enough is seen of a further occluder, behind all that are placed."""
         return overlap.exact(self.clear, placed.hard, placed.x, placed.y) >= MIN_VISIBLE
 

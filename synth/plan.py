@@ -122,6 +122,7 @@ class Scan:
 
 def make_plan(
     spec: SynthSpec,
+    *,
     workers: int = 1,
     engine_name: str = "local",
     limit: int | None = None,

@@ -68,7 +68,9 @@ def synthesise(
     _check_folder(root, resume)
 
     with progress_bar("looking at humans", "human", quiet=quiet) as bar:
-        plan = make_plan(spec, workers, engine_name, limit, skip_bad, bar.update)
+        plan = make_plan(
+            spec, workers=workers, engine_name=engine_name, limit=limit, skip_bad=skip_bad, advance=bar.update
+        )
     work = root / WORK
     _begin(work, plan.key(spec), resume)
 
@@ -176,7 +178,9 @@ def _finish(root: Path, name: str, spec: SynthSpec, plan: Plan, shards: int) -> 
         },
         "statistics": {split: statistics[split].summary() for split in used},
     }
-    records = (SampleRecord(root, line["split"], line["image"], line["annotation"]) for line in lines_of(None)())
+    records = (
+        SampleRecord.from_json(root, line["split"], line["image"], line["annotation"]) for line in lines_of(None)()
+    )
     write_preview(root / PREVIEW, records)
     # dataset.json marks a finished dataset. The card is made from it, and --resume makes the card again.
     content = finish(root, name, {split: lines_of(split) for split in used}, info)

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -101,26 +100,28 @@ def check_sample(record: SampleRecord) -> Checked:
         kind = "file" if isinstance(error, DeoccError) and "no such file" in str(error) else "sample"
         return Checked(record.id, record.split, (Finding(kind, where, str(error)),), None, None)
     findings = [Finding(kind, where, what) for kind, what in _broken(record, sample)]
-    value = sample_digest(sample.id, sample.split, record.annotation, sample.image, sample.complete, sample.parsing)
-    if value != record.annotation.get("digest"):
+    value = sample_digest(
+        record.truth, sample.split, image=sample.image, complete=sample.complete, parsing=sample.parsing
+    )
+    if value != record.truth.digest:
         findings.append(Finding("digest", where, "the content is not what was written (its digest differs)"))
     picture = sample.complete if sample.complete is not None else sample.image
     return Checked(record.id, record.split, tuple(findings), value, perceptual_hash(picture))
 
 
 def _broken(record: SampleRecord, sample: Sample) -> Iterator[tuple[str, str]]:
-    annotation: Any = record.annotation
+    truth = record.truth
     invisible = sample.invisible
     if sample.image.shape[:2] != record.size:
         yield "size", f"the image is {sample.image.shape[:2]}, the annotation says {record.size}"
-    if annotation.get("invisible_mask") and not np.array_equal(masks.decode(annotation["invisible_mask"]), invisible):
+    if truth.invisible_mask and not np.array_equal(masks.decode(truth.invisible_mask), invisible):
         yield "invisible", "the invisible mask is not amodal & ~modal"
     if abs(sample.occlusion_ratio - record.occlusion_ratio) > 1e-9:
         yield "ratio", f"occlude_rate is {record.occlusion_ratio}, the masks give {sample.occlusion_ratio}"
-    if annotation.get("area") != int(np.count_nonzero(sample.amodal)):
-        yield "area", f"area is {annotation.get('area')}, the mask has {int(np.count_nonzero(sample.amodal))} pixels"
-    if annotation.get("bbox") != masks.bbox(record.amodal):
-        yield "bbox", f"bbox is {annotation.get('bbox')}, the mask's is {masks.bbox(record.amodal)}"
+    if truth.area != int(np.count_nonzero(sample.amodal)):
+        yield "area", f"area is {truth.area}, the mask has {int(np.count_nonzero(sample.amodal))} pixels"
+    if truth.bbox != masks.bbox(record.amodal):
+        yield "bbox", f"bbox is {truth.bbox}, the mask's is {masks.bbox(record.amodal)}"
     if sample.parsing is not None:
         try:
             LIP.check(sample.parsing, record.parsing_path or "")
@@ -178,7 +179,7 @@ def _groups_of(record: SampleRecord) -> list[str]:
 
 def _occluders_of(record: SampleRecord) -> list[str]:
     # Two cut-outs of one photo share its light and scene: the photo counts, where it is known.
-    return [str(o.get("group_id") or o["id"]) for o in record.occluders]
+    return [o.group_id or o.id for o in record.truth.occluders or ()]
 
 
 def perceptual_hash(image: np.ndarray) -> int:

@@ -23,6 +23,8 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.images import read_rgb
 from deocc_bench.core.results import RunResult
 from deocc_bench.core.types import Batch, PlacedOccluder, Sample
+from deocc_bench.exchange.exporters import EXPORTERS
+from deocc_bench.exchange.importers import IMPORTERS
 from deocc_bench.methods.calling import predict
 from deocc_bench.methods.contract import NEEDS
 from deocc_bench.methods.loading import load_method
@@ -108,7 +110,7 @@ def test_every_input_need_and_entry_point_group_is_told() -> None:
     named = in_code(EXTENDING)
     assert {f.name for f in fields(Batch)} <= named
     assert {f'"{need}"' for need in NEEDS} <= named
-    for registry in (METHODS, HUMANS, SOURCES, spec.PACKAGES):
+    for registry in (METHODS, HUMANS, SOURCES, IMPORTERS, EXPORTERS, spec.PACKAGES):
         assert registry.entry_point_group is None or registry.entry_point_group in EXTENDING
 
 
@@ -133,8 +135,8 @@ def drawn(name: str) -> Sample:
 
 
 def test_the_code_of_extending_runs(tmp_path: Path) -> None:
-    # The fourth, a metric, is what tests/metrics/test_own_metric.py installs.
-    method, export, write, _ = blocks(EXTENDING, "python")
+    # The others, an importer and a metric, are installed as packages by tests of their rooms.
+    method, export, write, *_ = blocks(EXTENDING, "python")
     assert len([line for line in method.splitlines() if line.strip()]) <= 10
     (tmp_path / "mine.py").write_text(method)
     space: dict[str, object] = {}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from deocc_bench.core import images, masks
+from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import read_json
 from deocc_bench.core.masks import RLE
@@ -25,7 +26,6 @@ from deocc_bench.core.types import PlacedOccluder, Sample
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset.json"
-_ANNOTATION_KEYS = ("segmentation", "visible_mask", "image_id", "sample_id")
 
 
 def annotation_path(root: str | Path, split: str) -> Path:
@@ -35,69 +35,96 @@ def annotation_path(root: str | Path, split: str) -> Path:
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """One sample as it stands in the annotations: nothing decoded yet.
+    """One sample as the annotation file describes it; nothing is decoded yet.
 
     Args:
-        root: the dataset folder; split: its split.
-        image: COCO image entry; annotation: COCO annotation entry.
+        root: the dataset folder.
+        split: its split.
+        photo: the image entry.
+        truth: the annotation.
     """
 
     root: Path
     split: str
-    image: Mapping[str, Any]
-    annotation: Mapping[str, Any]
+    photo: ImageEntry
+    truth: Annotation
+
+    @classmethod
+    def from_json(cls, root: Path, split: str, image: Mapping[str, Any], annotation: Mapping[str, Any]) -> SampleRecord:
+        """The record of a COCO image and annotation.
+
+        Raises:
+            InputError: a field is missing or has the wrong type; names file and entry.
+        """
+        path = annotation_path(root, split)
+        return cls(
+            root,
+            split,
+            ImageEntry.from_json(image, f"{path}: image {image.get('id')}"),
+            Annotation.from_json(annotation, f"{path}: annotation {annotation.get('id')}"),
+        )
+
+    @cached_property
+    def image(self) -> Mapping[str, Any]:
+        """The COCO image as JSON."""
+        return self.photo.to_json()
+
+    @cached_property
+    def annotation(self) -> Mapping[str, Any]:
+        """The COCO annotation as JSON."""
+        return self.truth.to_json()
 
     @property
     def id(self) -> str:
-        return str(self.annotation["sample_id"])
+        return self.truth.sample_id
 
     @property
     def group_id(self) -> str:
-        return str(self.image["group_id"])
+        return self.photo.group_id
 
     @property
     def human_id(self) -> str:
-        return str(self.annotation.get("human_id", self.id))
+        return self.id if self.truth.human_id is None else self.truth.human_id
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return int(self.image["height"]), int(self.image["width"])
+        return self.photo.height, self.photo.width
 
     @property
     def amodal(self) -> RLE:
-        return self.annotation["segmentation"]
+        return self.truth.segmentation
 
     @property
     def modal(self) -> RLE:
-        return self.annotation["visible_mask"]
+        return self.truth.visible_mask
 
     @property
     def initial(self) -> RLE | None:
-        return self.annotation.get("initial_mask")
+        return self.truth.initial_mask
 
     @property
     def occlusion_ratio(self) -> float:
-        return float(self.annotation["occlude_rate"])
+        return float(self.truth.occlude_rate)
 
     @property
     def occluders(self) -> list[dict[str, Any]]:
+        """The occluders as JSON."""
         return list(self.annotation.get("occluders", ()))
 
     @property
     def image_path(self) -> Path:
-        return self.root / self.image["file_name"]
+        return self.root / self.photo.file_name
 
     @property
     def complete_path(self) -> Path | None:
-        return self._optional("complete_file_name")
+        return self._below(self.photo.complete_file_name or self.truth.complete_file_name)
 
     @property
     def parsing_path(self) -> Path | None:
-        return self._optional("parsing_file_name")
+        return self._below(self.photo.parsing_file_name or self.truth.parsing_file_name)
 
-    def _optional(self, key: str) -> Path | None:
-        name = self.image.get(key) or self.annotation.get(key)
+    def _below(self, name: str | None) -> Path | None:
         return self.root / name if name else None
 
     def load(self) -> Sample:
@@ -108,7 +135,7 @@ class SampleRecord:
             split=self.split,
             group_id=self.group_id,
             human_id=self.human_id,
-            variant=int(self.annotation.get("variant", 0)),
+            variant=self.truth.variant or 0,
             image=images.read_rgb(self.image_path),
             complete=images.read_rgb(complete) if complete else None,
             amodal=masks.decode(self.amodal),
@@ -117,17 +144,17 @@ class SampleRecord:
             parsing=images.read_indices(parsing) if parsing else None,
             occluders=tuple(
                 PlacedOccluder(
-                    id=str(o["id"]),
-                    category=str(o["category"]),
-                    order=int(o["order"]),
-                    mask=masks.decode(o["segmentation"]),
-                    licence=str(o.get("licence", "")),
-                    behind=bool(o.get("behind", False)),
-                    group_id=str(o.get("group_id", "")),
+                    id=o.id,
+                    category=o.category,
+                    order=o.order,
+                    mask=masks.decode(o.segmentation),
+                    licence=o.licence or "",
+                    behind=bool(o.behind),
+                    group_id=o.group_id or "",
                 )
-                for o in self.occluders
+                for o in self.truth.occluders or ()
             ),
-            provenance=dict(self.annotation.get("provenance", {})),
+            provenance=dict(self.truth.provenance or {}),
         )
 
 
@@ -220,12 +247,9 @@ def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, Sam
         by_id = {image["id"]: image for image in data["images"]}
         records: dict[str, SampleRecord] = {}
         for annotation in data["annotations"]:
-            missing = [k for k in _ANNOTATION_KEYS if k not in annotation]
-            if missing:
-                raise InputError(path, f"annotation {annotation.get('id')} lacks {', '.join(missing)}", cure)
-            if annotation["image_id"] not in by_id:
+            if annotation.get("image_id", annotation) not in by_id:
                 raise InputError(path, f"annotation {annotation.get('id')} names an image that is not listed", cure)
-            record = SampleRecord(root, split, by_id[annotation["image_id"]], annotation)
+            record = SampleRecord.from_json(root, split, by_id[annotation["image_id"]], annotation)
             if record.id in records:
                 raise InputError(path, f"sample {record.id} is listed twice", cure)
             records[record.id] = record
@@ -235,9 +259,9 @@ def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, Sam
 
 
 def sample_digest(
-    sample_id: str,
+    annotation: Annotation,
     split: str,
-    annotation: Mapping[str, Any],
+    *,
     image: np.ndarray,
     complete: np.ndarray | None,
     parsing: np.ndarray | None,
@@ -245,9 +269,11 @@ def sample_digest(
     """Hex SHA-256 of a sample's content: decoded pixels and runs, so a re-encoded PNG keeps its digest.
 
     Args:
-        annotation: the COCO annotation; its masks and occluders count, its numbers are derived from them.
+        annotation: its id, masks and occluders count; its numbers are derived from them.
+        image, complete: uint8 H x W x 3.
+        parsing: uint8 H x W.
     """
-    h = hashlib.sha256(f"{sample_id}\n{split}\n".encode())
+    h = hashlib.sha256(f"{annotation.sample_id}\n{split}\n".encode())
     for array in (image, complete, parsing):
         if array is None:
             h.update(b"-")
@@ -255,10 +281,10 @@ def sample_digest(
             h.update(f"{array.shape}".encode())
             h.update(np.ascontiguousarray(array).data)
     for key in ("segmentation", "visible_mask", "invisible_mask", "initial_mask"):
-        rle = annotation.get(key)
+        rle = getattr(annotation, key)
         h.update(f"{key}={rle['size']}{rle['counts']}\n".encode() if rle else b"-")
-    for o in annotation.get("occluders", ()):
-        h.update(f"{o['id']} {o['category']} {o['order']} {o['segmentation']['counts']}\n".encode())
+    for o in annotation.occluders or ():
+        h.update(f"{o.id} {o.category} {o.order} {o.segmentation['counts']}\n".encode())
     return h.hexdigest()
 
 

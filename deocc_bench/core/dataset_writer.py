@@ -6,19 +6,21 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deocc_bench.core import images, masks
+from deocc_bench.core.annotation import Annotation, ImageEntry, OccluderEntry
 from deocc_bench.core.dataset import INFO_FILE, SCHEMA_VERSION, annotation_path, fingerprint, sample_digest
 from deocc_bench.core.errors import InvariantError
 from deocc_bench.core.files import atomic_write, dump_json, write_error
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.provenance import versions
 from deocc_bench.core.seeding import hash64
-from deocc_bench.core.types import Sample
+from deocc_bench.core.types import PlacedOccluder, Sample
 
 # {"image": COCO image, "annotation": COCO annotation, "split": str}: what a shard remembers of a sample.
 Line = dict[str, Any]
@@ -75,66 +77,68 @@ def write_sample(
         if array is not None:
             names[folder] = f"{folder}/{sample.split}/{sample.id}.png"
             atomic_write(root / names[folder], encoded.png(folder, array))
-    line = describe(sample, licence, names, extra)
-    line["annotation"]["digest"] = sample_digest(
-        sample.id, sample.split, line["annotation"], sample.image, sample.complete, sample.parsing
+    image, annotation = describe(sample, licence, names, extra)
+    digest = sample_digest(
+        annotation, sample.split, image=sample.image, complete=sample.complete, parsing=sample.parsing
     )
-    return line
+    return as_line(image, replace(annotation, digest=digest), sample.split)
 
 
-def describe(sample: Sample, licence: str, names: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> Line:
-    """The COCO image and annotation of a sample, without its digest.
+def describe(
+    sample: Sample, licence: str, names: Mapping[str, str], extra: Mapping[str, Any] | None = None
+) -> tuple[ImageEntry, Annotation]:
+    """The image entry and the annotation of a sample, without its digest.
 
     Args:
         names: file names relative to the dataset, by folder ("images", "complete", "parsing").
+        extra: further annotation fields, JSON-able.
+
+    Raises:
+        InputError: a known field of `extra` has the wrong type.
     """
     height, width = sample.amodal.shape
     number = stable_id(sample.id)
-    amodal = masks.encode(sample.amodal)
-    annotation: dict[str, Any] = {
-        "id": number,
-        "image_id": number,
-        "category_id": 1,
-        "iscrowd": 0,
-        "sample_id": sample.id,
-        "human_id": sample.human_id,
-        "variant": sample.variant,
-        "segmentation": amodal,
-        "bbox": masks.bbox(amodal),
-        "area": masks.area(amodal),
-        "visible_mask": masks.encode(sample.modal),
-        "invisible_mask": masks.encode(sample.invisible),
-        "occlude_rate": sample.occlusion_ratio,
-        "occluders": [
-            {
-                "id": o.id,
-                "group_id": o.group_id,
-                "category": o.category,
-                "order": o.order,
-                "behind": o.behind,
-                "licence": o.licence,
-                "segmentation": masks.encode(o.mask),
-            }
-            for o in sample.occluders
-        ],
-        "provenance": dict(sample.provenance),
-        **(extra or {}),
-    }
-    if sample.initial is not None:
-        annotation["initial_mask"] = masks.encode(sample.initial)
-        annotation["initial_iou"] = masks.mask_iou(sample.initial, sample.modal)
-    image: dict[str, Any] = {
-        "id": number,
-        "file_name": names["images"],
-        "height": height,
-        "width": width,
-        "group_id": sample.group_id,
-        "licence": licence,
-    }
-    for folder in ("complete", "parsing"):
-        if folder in names:
-            image[f"{folder}_file_name"] = names[folder]
-    return {"image": image, "annotation": annotation, "split": sample.split}
+    annotation = Annotation.of_masks(
+        id=number,
+        image_id=number,
+        sample_id=sample.id,
+        human_id=sample.human_id,
+        variant=sample.variant,
+        amodal=masks.encode(sample.amodal),
+        modal=masks.encode(sample.modal),
+        invisible=masks.encode(sample.invisible),
+        initial=None if sample.initial is None else masks.encode(sample.initial),
+        occluders=tuple(_entry(o) for o in sample.occluders),
+        provenance=dict(sample.provenance),
+    )
+    image = ImageEntry(
+        id=number,
+        file_name=names["images"],
+        height=height,
+        width=width,
+        group_id=sample.group_id,
+        licence=licence,
+        complete_file_name=names.get("complete"),
+        parsing_file_name=names.get("parsing"),
+    )
+    return image, annotation.updated(extra or {}, f"sample {sample.id}")
+
+
+def _entry(occluder: PlacedOccluder) -> OccluderEntry:
+    return OccluderEntry(
+        id=occluder.id,
+        group_id=occluder.group_id,
+        category=occluder.category,
+        order=occluder.order,
+        behind=occluder.behind,
+        licence=occluder.licence,
+        segmentation=masks.encode(occluder.mask),
+    )
+
+
+def as_line(image: ImageEntry, annotation: Annotation, split: str) -> Line:
+    """What a shard remembers of a sample."""
+    return {"image": image.to_json(), "annotation": annotation.to_json(), "split": split}
 
 
 def write_annotations(

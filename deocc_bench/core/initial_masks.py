@@ -9,15 +9,15 @@ skipped, so a mask that is not empty never becomes empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from deocc_bench.core import degrade, detector, images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import DeoccError, UsageError
+from deocc_bench.core.masks import RLE
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.seeding import rng
 
@@ -125,15 +125,14 @@ def lacking(spec: str, need: str) -> str:
     return f"initial mask {spec!r} needs the {need} masks, which are not known here; use another, e.g. lowres:28"
 
 
-def front_mask(occluders: Sequence[Mapping[str, Any]], hidden: int, size: tuple[int, int]) -> np.ndarray | None:
-    """Union of the occluders in front, bool H x W, from an annotation's list; None if they are not known.
+def front_mask(front: Sequence[RLE], hidden: int, size: tuple[int, int]) -> np.ndarray | None:
+    """Union of the occluders in front, bool H x W; None if they are not known.
 
     Args:
-        occluders: entries with `segmentation` (RLE) and maybe `behind`.
+        front: their masks.
         hidden: number of hidden pixels: where pixels are hidden and no occluder is listed, they are not known.
         size: (height, width).
     """
-    front = [o["segmentation"] for o in occluders if not o.get("behind")]
     if front:
         return masks.decode(masks.union(front))
     return None if hidden else np.zeros(size, bool)
@@ -152,7 +151,8 @@ def of_record(record: SampleRecord, spec: str, seed: int) -> np.ndarray | None:
     if needs(spec):
         hidden = int(np.count_nonzero(amodal & ~modal))
         parsing = images.read_indices(record.parsing_path) if record.parsing_path else None
-        truth = Truth(modal, amodal, front_mask(record.occluders, hidden, record.size), parsing)
+        front = [o["segmentation"] for o in record.occluders if not o.get("behind")]
+        truth = Truth(modal, amodal, front_mask(front, hidden, record.size), parsing)
     return make(spec, truth, rng(seed, "initial-mask", spec, record.id))
 
 

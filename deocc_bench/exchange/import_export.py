@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,53 +12,65 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
+from deocc_bench.exchange import options
 from deocc_bench.exchange.exporters import EXPORTERS
-from deocc_bench.exchange.importers import ANNOTATORS, REGIONS, Options, open_source
+from deocc_bench.exchange.importers import IMPORTERS, open_source
+from deocc_bench.exchange.importers.cocoa import ANNOTATORS
+from deocc_bench.exchange.importers.release import REGIONS
 from deocc_bench.exchange.importers.store import REJECTED, write_dataset
 
+# Options of some kinds that have a name of their own on the command line; None: not given.
+_IMPORT_OPTIONS = ("images", "regions", "annotators", "split", "licence")
+_EXPORT_OPTIONS = ("shard_size",)
 
-@click.command("import", short_help="Bring annotated photographs into a dataset folder.")
+
+@click.command(
+    "import",
+    short_help="Bring annotated photographs into a dataset folder.",
+    help=f"""Bring annotated photographs into a dataset folder that lacks what they lack.
+
+    KIND is one of {", ".join(IMPORTERS.names())}. Visible masks that leave the amodal one are clipped and counted.
+    An option that the kind does not take is refused.
+    """,
+)
 @click.argument("source", metavar="KIND:PATH")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The dataset folder; new or empty.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the photos (cocoa, kins, d2sa).")
-@click.option("--regions", type=click.Choice(REGIONS), default="all", show_default=True, help="All, or people by name.")
-@click.option(
-    "--annotators", type=click.Choice(ANNOTATORS), default="first", show_default=True, help="Of each photo (cocoa)."
-)
+@click.option("--regions", type=click.Choice(REGIONS), help="All (default), or people by name (cocoa, kins, d2sa).")
+@click.option("--annotators", type=click.Choice(ANNOTATORS), help="Of each photo (cocoa); the first by default.")
 @click.option("--split", help="The split's name; by default train or val if the file's name says so, else test.")
+@click.option("--licence", help="Of the photos, if the source does not say.")
+@click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of KIND. Repeatable.")
 @click.option(
     "--initial-mask", metavar="SPEC", help="Make initial masks from the modal ones: perfect, dilate:3, lowres:28, ..."
 )
 @click.option("--seed", default=0, show_default=True, help="Of random initial masks.")
 @click.option("--name", help="The dataset's name; its folder's by default.")
-@click.option("--licence", default="", help="Of the photos, if the source does not say.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most N samples.")
 @click.option("--skip-bad", is_flag=True, help=f"Go on past what can't be taken; {REJECTED} lists it.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def import_(
+    *,
     source: str,
     out: Path,
-    images: Path | None,
-    regions: str,
-    annotators: str,
-    split: str | None,
+    pairs: tuple[str, ...],
     initial_mask: str | None,
     seed: int,
     name: str | None,
-    licence: str,
     limit: int | None,
     skip_bad: bool,
     quiet: bool,
     as_json: bool,
+    **named: Any,
 ) -> None:
-    """Bring annotated photographs into a dataset folder that lacks what they lack.
-
-    KIND is one of cocoa, kins, d2sa, ahp, folder. Visible masks that leave the amodal one are clipped and counted.
-    """
-    options = Options(images, regions, annotators, split, licence)
+    """The command `import`."""
+    own = options.parse(pairs, _IMPORT_OPTIONS)
+    given = {key: value for key, value in named.items() if value is not None}
     title = name or out.resolve().name
-    annotated = open_source(source, options)
+    annotated = open_source(source, **given, **own)
+    info = {"kind": source.partition(":")[0], "regions": "all", "annotators": "first"}
+    info |= {key: given[key] for key in ("regions", "annotators") if key in given}
     with progress_bar("import", "sample", quiet=quiet) as bar:
         report = write_dataset(
             annotated,
@@ -67,7 +80,7 @@ def import_(
             seed=seed,
             skip_bad=skip_bad,
             limit=limit,
-            info={"kind": source.partition(":")[0], "regions": regions, "annotators": annotators},
+            info=info | ({"options": own} if own else {}),
             advance=bar.update,
         )
     if as_json:
@@ -87,16 +100,21 @@ def import_(
     "--out", required=True, type=click.Path(path_type=Path), help="A folder; for cocoa and coco also a .json file."
 )
 @click.option("--split", "splits", multiple=True, help="All by default. Repeatable.")
-@click.option("--shard-size", default=1000, show_default=True, type=click.IntRange(min=1), help="Samples a tar shard.")
-def export(dataset: Path, format_name: str, out: Path, splits: tuple[str, ...], shard_size: int) -> None:
+@click.option("--shard-size", type=click.IntRange(min=1), help="Samples per tar shard (webdataset); 1000 by default.")
+@click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of the format. Repeatable.")
+def export(
+    *, dataset: Path, format_name: str, out: Path, splits: tuple[str, ...], pairs: tuple[str, ...], **named: Any
+) -> None:
     """Write a dataset in another format; masks stay exact.
 
     cocoa and coco name the photos relative to DIR: import them again with --images DIR.
     """
     run = EXPORTERS.load(format_name)
+    given = {key: value for key, value in named.items() if value is not None} | options.parse(pairs, _EXPORT_OPTIONS)
+    options.check(format_name, run, given)
     reader = DatasetReader(dataset)
     for split in splits:
         if split not in reader.splits:
             raise UsageError(f"{dataset}: {unknown('split', split, reader.splits)}")
-    for path in run(reader, splits or reader.splits, out, shard_size=shard_size):
+    for path in run(reader, splits or reader.splits, out, **given):
         click.echo(path)

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.models.training.ablate import UNET
-from deocc_bench.training.request import TrainingRequest, build_net, saver, train_size
+from deocc_bench.core.files import atomic_write, dump_json, sha256_file
+from deocc_bench.training.request import TrainingRequest
 from deocc_bench.training.sources import amodal_masks, fitted, open_source, read_templates
 from deocc_bench.training.validation import validation_of
 
 if TYPE_CHECKING:
     from deocc_bench.models.training.config import TrainConfig
     from deocc_bench.models.training.data import Source
+    from deocc_bench.models.training.distributed import World
+    from deocc_bench.models.training.loop import Job
+    from deocc_bench.models.training.stages import Stage
 
 # How many examples are looked at to learn whether the data has parsing and complete images.
 _PROBES = 8
+
+Tell = Callable[[str], None]
 
 
 def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
@@ -31,86 +36,100 @@ def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resum
     """
     import torch
 
-    from deocc_bench.core.files import atomic_write, dump_json
-    from deocc_bench.models.training.config import to_toml
     from deocc_bench.models.training.curves import draw_curves
-    from deocc_bench.models.training.data import Feed
     from deocc_bench.models.training.distributed import world
-    from deocc_bench.models.training.loop import Job, train
-    from deocc_bench.models.training.stages import ContentStage, MaskStage
+    from deocc_bench.models.training.loop import train
 
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     with world(config.run.device, config.optim.batch) as here:
         tell = _teller(here.first)
-        net: Any = build_net(request, config.run.seed)
-        source, about = open_source(request)
-        config, vgg = _possible(config, request.stage, source, tell)
-        if vgg is not None:
-            vgg = vgg.to(here.device)
-        if hasattr(net, "reweighting") and not request.start and not resume:
-            count = net.config.template_count
-            given = read_templates(request.templates, count) if request.templates else None
-            net.reweighting.templates.copy_(fitted(amodal_masks(source), count) if given is None else given)
-        stage = MaskStage(config.loss, vgg) if request.stage == "mask" else ContentStage(config.loss, vgg)
-        settings = dataclasses.asdict(net.config) if request.preset != UNET else {"width": net.width}
-        identity = {"stage": request.stage, "preset": request.preset, "network": settings, "data": about}
-        if request.start:
-            from deocc_bench.core.files import sha256_file
-
-            identity["started_from"] = sha256_file(request.start)
-        if here.first:
-            atomic_write(out / "config.toml", to_toml(config))
-        size = config.data.size or train_size(request, net)
-        job = Job(
-            net=net,
-            stage=stage,
-            feed=Feed(source, config.data, size, config.run.seed),
-            config=config,
-            out=out,
-            identity=identity,
-            save=saver(request.preset),
-            validation=validation_of(request, out) if here.first or request.val else None,
-            resume=resume,
-            say=tell,
-        )
-        record = train(job, here)
-        if here.first:
-            atomic_write(out / "train.json", dump_json(record))
-            try:
-                draw_curves(out)
-            except DeoccError as error:
-                tell(str(error))
-    return record if here.first else None
+        record = train(_job(request, config, out, resume=resume, here=here, tell=tell), here)
+        if not here.first:
+            return None
+        atomic_write(out / "train.json", dump_json(record))
+        try:
+            draw_curves(out)
+        except DeoccError as error:
+            tell(str(error))
+        return record
 
 
-def _teller(first: bool) -> Callable[[str], None]:
+def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bool, here: World, tell: Tell) -> Job:
+    """Network, data and losses of a run; writes the settings that it really has."""
+    from deocc_bench.models.training.data import Feed
+    from deocc_bench.models.training.loop import Job
+    from deocc_bench.models.training.settings import to_toml
+
+    network = request.network
+    net: Any = network.build(request.stage, request.net, request.start, config.run.seed)
+    source, about = open_source(request)
+    config, stage = _teachable(config, request.stage, source, here, tell)
+    if hasattr(net, "reweighting") and not request.start and not resume:
+        _fill_templates(net, request, source)
+    if here.first:
+        atomic_write(out / "config.toml", to_toml(config))
+    identity = {"stage": request.stage, "preset": request.preset, "network": network.settings(net), "data": about}
+    if request.start:
+        identity["started_from"] = sha256_file(request.start)
+    return Job(
+        net=net,
+        stage=stage,
+        feed=Feed(source, config.data, config.data.size or network.size(net), config.run.seed),
+        config=config,
+        out=out,
+        identity=identity,
+        save=network.save,
+        validation=validation_of(request, out) if here.first or request.val else None,
+        resume=resume,
+        say=tell,
+    )
+
+
+def _teachable(
+    config: TrainConfig, kind: str, source: Source, here: World, tell: Tell
+) -> tuple[TrainConfig, Stage[Any]]:
+    """The settings without the terms that data or files can't give, each said once; and the stage with the others."""
+    from deocc_bench.models.training.perceptual import load_vgg
+    from deocc_bench.models.training.stages import STAGES
+    from deocc_bench.models.training.terms import NEEDS, needing
+
+    stage = STAGES[kind]
+    weights = dict(config.loss.weights)
+    for need in _missing(config, stage, source):
+        off = needing(stage.terms, weights, need)
+        if off:
+            tell(f"{NEEDS[need]}: trained without {', '.join(off)}")
+        weights |= dict.fromkeys(off, 0.0)
+    loss = dataclasses.replace(config.loss, weights=weights)
+    vgg = load_vgg(loss.vgg).to(here.device) if needing(stage.terms, weights, "vgg") else None
+    return dataclasses.replace(config, loss=loss), stage(loss, vgg)
+
+
+def _missing(config: TrainConfig, stage: type[Stage[Any]], source: Source) -> list[str]:
+    """What loss terms may need and this run has not.
+
+    Raises:
+        InputError: the stage can't be learned from this data at all.
+    """
+    step = max(1, len(source) // _PROBES)
+    probes = [source.example(0, i) for i in range(0, len(source), step)]
+    if stage.needs_complete and any(e.complete is None for e in probes):
+        raise InputError("the data", "has samples without a complete image", "use synthesised data to train content")
+    there = {"parsing": all(e.parsing is not None for e in probes), "vgg": bool(config.loss.vgg)}
+    return [need for need, met in there.items() if not met]
+
+
+def _fill_templates(net: Any, request: TrainingRequest, source: Source) -> None:
+    """Template masks of the file that was given, or fitted to the people of the data."""
+    count = net.config.template_count
+    given = read_templates(request.templates, count) if request.templates else fitted(amodal_masks(source), count)
+    net.reweighting.templates.copy_(given)
+
+
+def _teller(first: bool) -> Tell:
     def tell(line: str) -> None:
         if first:
             click.echo(line, err=True)
 
     return tell
-
-
-def _possible(config: TrainConfig, stage: str, source: Source, tell: Callable[[str], None]) -> tuple[TrainConfig, Any]:
-    """The settings without the terms that data or files can't give, each said once; and VGG-16 where it is used."""
-    from deocc_bench.models.training.losses import needs_vgg
-    from deocc_bench.models.training.perceptual import load_vgg
-
-    step = max(1, len(source) // _PROBES)
-    probes = [source.example(0, i) for i in range(0, len(source), step)]
-    weights, off = dict(config.loss.weights), []
-    if any(e.parsing is None for e in probes):
-        off = [n for n in ("parsing_modal", "parsing_amodal", "part_colour") if weights.get(n, 0) > 0]
-        if off:
-            tell(f"no parsing in the data: trained without {', '.join(off)}")
-    if stage == "content" and any(e.complete is None for e in probes):
-        raise InputError("the data", "has samples without a complete image", "use synthesised data to train content")
-    wanting = needs_vgg(weights)
-    if wanting and not config.loss.vgg:
-        tell(f"no VGG-16 weights (loss.vgg): trained without {', '.join(wanting)}")
-        off += wanting
-    weights |= dict.fromkeys(off, 0.0)
-    loss = dataclasses.replace(config.loss, weights=weights)
-    vgg = load_vgg(config.loss.vgg) if needs_vgg(weights) else None
-    return dataclasses.replace(config, loss=loss), vgg

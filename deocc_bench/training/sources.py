@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from deocc_bench.models.training.data import Example, Source
     from deocc_bench.synth.spec import SynthSpec
 
+# The occlusion ratios that a person is shown with are spread over so many epochs, each a stratum of the distribution.
+_RATIO_STRATA = 8
+
 
 class OnlineSource:
     """Samples on the fly as training examples; what bags hide of a person is marked as unknown."""
@@ -42,11 +45,11 @@ class OnlineSource:
 
         from deocc_bench.core.masks import tight_box
         from deocc_bench.core.window import cut, window
+        from deocc_bench.synth.humans import PartlyKnown
 
         entry, size = self.samples.entries[index], self.samples.spec.size
         source = self.samples.sources[entry.source]
-        # Of the kinds of humans, only those with labelled bags can say what they do not know.
-        if not hasattr(source, "unknown") or size is None:
+        if not isinstance(source, PartlyKnown) or size is None:
             return None
         whole = source.unknown(entry.id)
         if not whole.any():
@@ -79,7 +82,7 @@ def open_source(request: TrainingRequest) -> tuple[Source, dict[str, Any]]:
     spec = SynthSpec(
         humans=request.humans,
         occluders=request.occluders,
-        variants=8,
+        variants=_RATIO_STRATA,
         ratios=parse_ratio(request.ratio),
         per_sample=parse_count_range(request.per_sample),
         initial=request.initial,

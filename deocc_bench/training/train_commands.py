@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,21 +11,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deocc_bench.core.errors import UsageError
-from deocc_bench.models.training.ablate import UNET, rows_of, to_markdown
+from deocc_bench.models.config import DEFAULT_PRESET, PRESETS, preset
+from deocc_bench.synth.spec import DEFAULTS, count_range_text, ratio_text
+from deocc_bench.training.ablation import rows_of, run_ablation, to_markdown
+from deocc_bench.training.networks import UNET
 from deocc_bench.training.request import TrainingRequest
 from deocc_bench.training.run import run_training
 from deocc_bench.training.sources import amodal_masks, fitted, open_source
-from deocc_bench.training.validation import score_weights
 
 if TYPE_CHECKING:
     from deocc_bench.models.training.config import TrainConfig
+
+_PRESETS_HELP = f"One of {', '.join(PRESETS)}; for masks also {UNET}."
 
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:
     """The options that the commands of this module share."""
     folder = click.Path(path_type=Path)
     options = [
-        click.option("--preset", default="tiny", show_default=True, help="paper, small or tiny; for masks also unet."),
+        click.option("--preset", default=DEFAULT_PRESET, show_default=True, help=_PRESETS_HELP),
         click.option(
             "--out", required=True, type=folder, help="The run's folder; new, or a stopped run's with --resume."
         ),
@@ -37,13 +39,25 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             "--humans", multiple=True, metavar="KIND:PATH", help="Instead: make samples on the fly. Repeatable."
         ),
         click.option("--occluders", multiple=True, metavar="KIND:PATH", help="Cut-out objects. Repeatable."),
-        click.option("--holdout", default=0, metavar="N", help="Never learn from photos whose number N divides."),
-        click.option("--ratio", default="0.05-0.7", show_default=True, help="Occlusion ratio, as for synth."),
-        click.option("--occluders-per-sample", "per_sample", default="1-3", show_default=True, metavar="N|LOW-HIGH"),
-        click.option("--placement", default="overlap", show_default=True, help="Of occluders, as for synth."),
-        click.option("--initial", default="detector:0.5", show_default=True, help="Initial masks, as for synth."),
+        click.option(
+            "--holdout", default=DEFAULTS.holdout, metavar="N", help="Never learn from photos whose number N divides."
+        ),
+        click.option(
+            "--ratio", default=ratio_text(DEFAULTS.ratios), show_default=True, help="Occlusion ratio, as for synth."
+        ),
+        click.option(
+            "--occluders-per-sample",
+            "per_sample",
+            default=count_range_text(DEFAULTS.per_sample),
+            show_default=True,
+            metavar="N|LOW-HIGH",
+        ),
+        click.option("--placement", default=DEFAULTS.placement, show_default=True, help="Of occluders, as for synth."),
+        click.option("--initial", default=DEFAULTS.initial, show_default=True, help="Initial masks, as for synth."),
         click.option("--allow-bags", is_flag=True, help="Learn from people with bags too; what bags hide is ignored."),
-        click.option("--synth-seed", default=0, show_default=True, help="Seed of the samples made on the fly."),
+        click.option(
+            "--synth-seed", default=DEFAULTS.seed, show_default=True, help="Seed of the samples made on the fly."
+        ),
         click.option("--val", type=folder, help="A dataset folder to validate on."),
         click.option("--val-split", default="val", show_default=True),
         click.option("--val-limit", type=click.IntRange(min=1), help="Validate on the first N samples only."),
@@ -63,12 +77,12 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 def _begin(stage: str, options: Mapping[str, Any]) -> tuple[TrainingRequest, TrainConfig]:
     """The shared options, apart: what is trained on what, and the settings of the training."""
-    from deocc_bench.models.training.config import default_config, read_config
+    from deocc_bench.models.training.settings import default_config, read_config
 
     request, settings = _apart(stage, options)
     named = {"optim.steps": settings["steps"], "optim.minutes": settings["minutes"], "run.seed": settings["seed"]}
     pairs = (*settings["pairs"], *(f"{k}={v}" for k, v in named.items() if v is not None))
-    return request, read_config(default_config(stage, request.preset), stage, settings["file"], pairs)
+    return request, read_config(default_config(stage, request.network.recipe), stage, settings["file"], pairs)
 
 
 def _apart(stage: str, options: Mapping[str, Any]) -> tuple[TrainingRequest, dict[str, Any]]:
@@ -111,14 +125,15 @@ _stage_command(
 
 @train.command("templates", short_help="Fit the template masks of stage 1.")
 @_shared
-@click.option("--count", default=32, show_default=True, help="How many: tiny has 32, the others 64.")
-def train_templates(out: Path, count: int, **options: Any) -> None:
+@click.option("--count", type=click.IntRange(min=1), help="How many; by default what the preset's network has.")
+def train_templates(out: Path, count: int | None, **options: Any) -> None:
     """Fit template masks by k-means and write them to the file --out."""
     from safetensors.torch import save
 
     from deocc_bench.core.files import atomic_write
 
     request, _ = _apart("mask", options)
+    count = count or preset(request.preset).mask.template_count
     source, _ = open_source(request)
     masks = amodal_masks(source)
     atomic_write(out, save({"templates": fitted(masks, count)}))
@@ -134,41 +149,13 @@ def ablate(stage: str, out: Path, rows: str, **options: Any) -> None:
 
     Rows that are finished in --out are not trained again.
     """
-    from deocc_bench.core.files import atomic_write, read_json
-
     request, config = _begin(stage, options)
     if request.val is None:
         raise UsageError("ablate needs --val DATASET to score on")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("ablate runs in one process; start it without torchrun, or train its rows one by one")
     chosen = rows_of(stage, tuple(r for r in rows.split(",") if r))
-    results: list[dict[str, Any]] = []
-    for name, changes in chosen.items():
-        preset_name = UNET if name == UNET else request.preset
-        net = (*request.net, *(f"{k}={str(v).lower()}" for k, v in changes.items()))
-        one = dataclasses.replace(request, preset=preset_name, net=() if name == UNET else net)
-        folder = out / name
-        if not (folder / "train.json").exists():
-            click.echo(f"row {name}", err=True)
-            run_training(one, config, folder, resume=(folder / "last.ckpt").exists())
-        record = read_json(folder / "train.json")
-        scores = score_weights(one, folder / "weights.safetensors")
-        results.append(
-            {
-                "row": name,
-                "parameters": record["parameters"],
-                "steps": record["steps"],
-                "minutes": round(record["seconds"] / 60, 1),
-                **scores,
-            }
-        )
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, list(dict.fromkeys(k for r in results for k in r)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(results)
-        atomic_write(out / "ablation.csv", buffer.getvalue())
-        atomic_write(out / "ablation.md", to_markdown(results))
-    click.echo(to_markdown(results), nl=False)
+    click.echo(to_markdown(run_ablation(request, config, out, chosen)), nl=False)
 
 
 def _told(record: Mapping[str, Any], out: Path) -> None:

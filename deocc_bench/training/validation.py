@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.models.training.ablate import UNET
-from deocc_bench.training.request import TrainingRequest, saver
+from deocc_bench.training.request import TrainingRequest
 
 if TYPE_CHECKING:
     from deocc_bench.models.training.loop import Validation
@@ -28,7 +27,7 @@ def validation_of(request: TrainingRequest, out: Path) -> Validation | None:
 
     def score(net: Any) -> dict[str, float]:
         path = out / "validated.safetensors"
-        saver(request.preset)(net, path, {})
+        request.network.save(net, path, {})
         try:
             return score_weights(request, path)
         finally:
@@ -55,16 +54,7 @@ def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
 
     assert request.val is not None
     reader = DatasetReader(request.val)
-    method: Any
-    if request.preset == UNET:
-        from deocc_bench.baselines.unet import UNetMethod
-
-        method = UNetMethod(weights)
-    else:
-        from deocc_bench.models.two_stage import ContentBaseline, MaskBaseline
-
-        # The single-stage methods: a given file brings its own configuration.
-        method = (MaskBaseline if request.stage == "mask" else ContentBaseline)(request.preset, weights)
+    method = request.network.method(request.stage, weights)
     rows = []
     specs = [get_spec(name) for name in METRICS[request.stage]]
     for record in list(reader.records(request.val_split))[: request.val_limit]:

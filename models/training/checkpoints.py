@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
+from deocc_bench.models.safetensors_file import read_safetensors
 
 FORMAT = "deocc-bench checkpoint 1"
 
@@ -72,19 +72,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         InputError: missing, cut short, or not a checkpoint.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "no such checkpoint", "start without --resume, or give the --out of a stopped run")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise InputError(path, f"is not a whole checkpoint ({error})", "start the run anew without --resume") from None
-    if metadata.get("format") != FORMAT:
-        raise InputError(path, f"its format is {metadata.get('format')!r}, not {FORMAT!r}", "start the run anew")
+    metadata, tensors = read_safetensors(
+        path,
+        FORMAT,
+        missing="start without --resume, or give the --out of a stopped run",
+        broken="start the run anew without --resume",
+        other="start the run anew",
+    )
     parts = (json.loads(metadata[name]) for name in ("optimisers", "run", "state"))
-    return Checkpoint(path, tensors, *parts)
+    return Checkpoint(Path(path), tensors, *parts)
 
 
 def check_run(checkpoint: Checkpoint, run: Mapping[str, Any]) -> None:

@@ -21,9 +21,9 @@ from deocc_bench.models.training.config import OptimConfig, TrainConfig
 from deocc_bench.models.training.curves import LOG_FILE, VALIDATION_FILE, Log
 from deocc_bench.models.training.data import Feed, Stream, TrainingBatch, batches
 from deocc_bench.models.training.distributed import World
-from deocc_bench.models.training.losses import total
 from deocc_bench.models.training.schedule import MovingAverage, factor, progress
 from deocc_bench.models.training.stages import Stage
+from deocc_bench.models.training.terms import total
 
 CHECKPOINT, WEIGHTS = "last.ckpt", "weights.safetensors"
 
@@ -60,7 +60,7 @@ class Job:
     """
 
     net: nn.Module
-    stage: Stage
+    stage: Stage[Any]
     feed: Feed
     config: TrainConfig
     out: Path
@@ -109,7 +109,7 @@ class _Run:
         if self.average:
             self.modules["average"] = self.average.net
         self.adversary: nn.Module | None = None
-        if self.config.loss.weights.get("adversarial", 0) > 0:
+        if job.stage.needs_adversary:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.config.run.seed)
                 self.adversary = job.stage.adversary().to(world.device)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.registry import Registry
-from deocc_bench.synth.humans.base import HumanInfo, HumanSource
+from deocc_bench.synth.humans.base import HumanInfo, HumanSource, PartlyKnown
 from deocc_bench.synth.humans.filters import HumanFilter
 from deocc_bench.synth.humans.layout import WrongLayout, find_places
 
-__all__ = ["HUMANS", "HumanFilter", "HumanInfo", "HumanSource", "open_humans"]
+__all__ = ["HUMANS", "HumanFilter", "HumanInfo", "HumanSource", "PartlyKnown", "open_humans"]
 
 HUMANS = Registry(
     "kind of humans",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -87,6 +87,15 @@ class HumanSource(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """JSON-able: kind, name, count, licence, home page. No absolute paths, so it is the same on every machine."""
+        ...
+
+
+@runtime_checkable
+class PartlyKnown(Protocol):
+    """A source that can say where its labels leave open whether the person is there."""
+
+    def unknown(self, human_id: str) -> np.ndarray:
+        """bool H x W of the photo."""
         ...
 
 

@@ -60,6 +60,17 @@ def _disc(image: Image, x: float, y: float, rx: float, ry: float, colour: Colour
     cv2.ellipse(image, (round(x), round(y)), (max(1, round(rx)), max(1, round(ry))), 0, 0, 360, colour, -1, cv2.LINE_AA)
 
 
+def _receding_lines(image: Image, top: int, *, count: int, far: float, near: float, colour: Colour) -> None:
+    """Lines on the floor that run towards the viewer, from `top` to the image's foot.
+
+    `count` on each side of the middle one; `far`, `near`: their distance there, as a share of the image's width.
+    """
+    h, w = image.shape[:2]
+    for k in range(-count, count + 1):
+        start, end = (round(w / 2 + k * w * far), top), (round(w / 2 + k * w * near), h)
+        cv2.line(image, start, end, colour, 1, cv2.LINE_AA)
+
+
 def _poly(image: Image, points: list[tuple[float, float]], colour: Colour) -> None:
     pts = np.array([(round(x * 16), round(y * 16)) for x, y in points], np.int32)
     cv2.fillPoly(image, [pts], colour, cv2.LINE_AA, 4)
@@ -147,15 +158,7 @@ def room(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
     boards = pick(rng, ((150, 112, 78), (110, 82, 60), (176, 150, 120), (120, 120, 122), (188, 180, 168)))
     image[floor:] = gradient((h - floor, w), tone(boards, 0.9), tone(boards, 1.1))
     _rect(image, 0, floor - 5, w, floor, tone(wall, 1.12))
-    for k in range(-8, 9):
-        cv2.line(
-            image,
-            (round(w / 2 + k * w * 0.10), floor),
-            (round(w / 2 + k * w * 0.26), h),
-            tone(boards, 0.86),
-            1,
-            cv2.LINE_AA,
-        )
+    _receding_lines(image, floor, count=8, far=0.10, near=0.26, colour=tone(boards, 0.86))
     return image
 
 
@@ -189,15 +192,7 @@ def street(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image
     while y < h:
         cv2.line(image, (0, round(y)), (w, round(y)), tone(stone, 0.88), 1)
         y, step = y + step, step * 1.35
-    for k in range(-7, 8):
-        cv2.line(
-            image,
-            (round(w / 2 + k * w * 0.12), floor + 3),
-            (round(w / 2 + k * w * 0.3), h),
-            tone(stone, 0.9),
-            1,
-            cv2.LINE_AA,
-        )
+    _receding_lines(image, floor + 3, count=7, far=0.12, near=0.3, colour=tone(stone, 0.9))
     return image
 
 

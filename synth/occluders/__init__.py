@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import Registry
 from deocc_bench.synth.occluders.base import OccluderPool, OccluderSource, require_some
 
@@ -49,10 +48,7 @@ def open_occluders(
         InputError: missing or broken input, or nothing left after the filters.
     """
     kind, _, argument = spec.partition(":")
-    opener = SOURCES.load(kind)
-    if kind in ("coco", "rgba") and not argument:
-        example = {"coco": "coco:INSTANCES.json[,IMAGES_DIR]", "rgba": "rgba:DIR"}[kind]
-        raise UsageError(f"--occluders {spec}: needs a path; write {example}")
-    source: OccluderSource = opener(argument, seed=seed, humans=humans, human_ids=human_ids, skip_bad=skip_bad)
+    open_source = SOURCES.load(kind)
+    source: OccluderSource = open_source(argument, seed=seed, humans=humans, human_ids=human_ids, skip_bad=skip_bad)
     require_some(source, f"--occluders {spec}")
     return source

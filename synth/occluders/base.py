@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.seeding import hash64
 from deocc_bench.core.types import Occluder
 
@@ -58,6 +58,19 @@ def summary(source: OccluderSource, licences: Counter[str], **more: Any) -> dict
 def reason_class(reason: str) -> str:
     """A rejection reason without its details: "too small (31 x 40 px)" -> "too small"."""
     return reason.partition(" (")[0]
+
+
+def require_path(argument: str, form: str) -> None:
+    """That a source was given its path.
+
+    Args:
+        form: how to write it, e.g. "rgba:DIR".
+
+    Raises:
+        UsageError: it was not.
+    """
+    if not argument:
+        raise UsageError(f"--occluders {form.partition(':')[0]}: needs a path; write {form}")
 
 
 def require_some(source: OccluderSource, where: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from deocc_bench.core import images, masks
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.types import Occluder
-from deocc_bench.synth.occluders.base import summary
+from deocc_bench.synth.occluders.base import require_path, summary
 from deocc_bench.synth.occluders.filters import OccluderFilter
 
 _CURE = "give a COCO instances file (with images, annotations, categories)"
@@ -23,6 +23,7 @@ _MARGIN = 6  # pixels of photo kept around an instance when its neighbours are c
 
 def open_source(argument: str, skip_bad: bool = False, **_: Any) -> CocoOccluders:
     """Open "INSTANCES.json[,IMAGES_DIR]"; by default the images are in the folder `images` next to the file."""
+    require_path(argument, "coco:INSTANCES.json[,IMAGES_DIR]")
     json_path, comma, images_dir = argument.partition(",")
     path = Path(json_path)
     return CocoOccluders(path, Path(images_dir) if comma else path.parent / "images", skip_bad=skip_bad)

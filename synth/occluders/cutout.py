@@ -126,14 +126,14 @@ def warp(occluder: PreparedOccluder, pose: Pose, region: tuple[int, int, int, in
     """
     height, width = pose.extent(occluder)
     x0, y0, x1, y1 = region or (0, 0, width, height)
-    return _sample(occluder, pose, (height, width), (y1 - y0, x1 - x0), x0, y0, 1)
+    return _sample(occluder, pose, extent=(height, width), size=(y1 - y0, x1 - x0), origin=(x0, y0), step=1)
 
 
 def coarse(occluder: PreparedOccluder, pose: Pose, cell: int) -> np.ndarray:
     """The mask of the posed occluder on a grid of `cell` pixels: uint8 0 / 1, rows x columns."""
     height, width = pose.extent(occluder)
     size = (-(-height // cell), -(-width // cell))
-    sampled = _sample(occluder, pose, (height, width), size, 0, 0, cell)
+    sampled = _sample(occluder, pose, extent=(height, width), size=size, origin=(0, 0), step=cell)
     return cv2.threshold(cv2.extractChannel(sampled, 3), 127, 1, cv2.THRESH_BINARY)[1]
 
 
@@ -169,13 +169,14 @@ def with_alpha(patch: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _sample(
     occluder: PreparedOccluder,
     pose: Pose,
+    *,
     extent: tuple[int, int],
     size: tuple[int, int],
-    x0: int,
-    y0: int,
+    origin: tuple[int, int],
     step: int,
 ) -> np.ndarray:
-    """Sample every `step`-th pixel of the posed occluder (of `extent`) from (x0, y0), `size` (rows, columns) in all."""
+    """Sample every `step`-th pixel of the posed occluder (of `extent`) from `origin` (x, y), `size` (rows, columns)."""
+    x0, y0 = origin
     level = 0
     while level + 1 < len(occluder.levels) and pose.scale <= step * _STEP ** (level + 1):
         level += 1

@@ -12,7 +12,7 @@ import numpy as np
 from deocc_bench.core import images, masks
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.types import Occluder
-from deocc_bench.synth.occluders.base import summary
+from deocc_bench.synth.occluders.base import require_path, summary
 
 _MIN_AREA = 1000  # pixels with an alpha of at least 0.5
 _SUFFIXES = (".png", ".webp")
@@ -20,6 +20,7 @@ _SUFFIXES = (".png", ".webp")
 
 def open_source(argument: str, skip_bad: bool = False, **_: Any) -> RgbaOccluders:
     """Open the folder `argument`."""
+    require_path(argument, "rgba:DIR")
     return RgbaOccluders(Path(argument), skip_bad=skip_bad)
 
 

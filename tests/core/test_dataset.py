@@ -10,6 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from deocc_bench.core import masks
+from deocc_bench.core.annotation import Annotation
 from deocc_bench.core.dataset import DatasetReader, annotation_path, fingerprint, sample_digest
 from deocc_bench.core.dataset_writer import Line, finish, stable_id, write_sample
 from deocc_bench.core.errors import InputError, UsageError
@@ -113,9 +114,9 @@ def test_digest_sees_every_part(tmp_path: Path) -> None:
     line = write_sample(tmp_path, base)["annotation"]
 
     def digest(**changes: Any) -> str:
-        annotation = line | changes.pop("annotation", {})
+        annotation = Annotation.from_json(line | changes.pop("annotation", {}), "a0")
         arrays = {"image": base.image, "complete": base.complete, "parsing": base.parsing} | changes
-        return sample_digest("a0", "test", annotation, **arrays)
+        return sample_digest(annotation, "test", **arrays)
 
     assert digest() == line["digest"]
     seen = {digest()}

@@ -165,10 +165,9 @@ def test_a_detector_needs_to_know_the_occluders() -> None:
 
 
 def test_front_mask_is_the_union_of_what_stands_in_front() -> None:
-    left, right, back = (np.zeros((8, 8), bool) for _ in range(3))
-    left[:, :2], right[:, 6:], back[:4] = True, True, True
-    listed = [{"segmentation": encode(m), "behind": b} for m, b in ((left, False), (right, False), (back, True))]
-    assert np.array_equal(initial_masks.front_mask(listed, 5, (8, 8)), left | right)
+    left, right = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
+    left[:, :2], right[:, 6:] = True, True
+    assert np.array_equal(initial_masks.front_mask([encode(left), encode(right)], 5, (8, 8)), left | right)
     nothing = initial_masks.front_mask([], 0, (8, 8))
     assert nothing is not None
     assert not nothing.any()

@@ -20,7 +20,7 @@ from deocc_bench.core.images import read_mask, read_rgb
 from deocc_bench.core.types import PlacedOccluder, Sample
 from deocc_bench.exchange.exporters import EXPORTERS
 from deocc_bench.exchange.import_export import export
-from deocc_bench.exchange.importers import Options, open_source
+from deocc_bench.exchange.importers import open_source
 from deocc_bench.exchange.importers.store import write_dataset
 
 SIDE = 48
@@ -78,7 +78,7 @@ def test_export_and_import_again(dataset: DatasetReader, tmp_path: Path, name: s
     assert [f.name for f in files] == ["test.json", "train.json"]
     for file, split in zip(files, dataset.splits, strict=True):
         back = tmp_path / f"back-{split}"
-        report = write_dataset(open_source(f"{kind}:{file}", Options(images=dataset.root)), back, "again")
+        report = write_dataset(open_source(f"{kind}:{file}", images=dataset.root), back, "again")
         assert report.clipped == 0
         again = DatasetReader(back)
         assert again.splits == (split,)
@@ -96,7 +96,7 @@ def test_export_and_import_again(dataset: DatasetReader, tmp_path: Path, name: s
         # And once more: an imported dataset exports to what it came from.
         (once_more,) = EXPORTERS.load(name)(again, again.splits, tmp_path / "more.json")
         third = tmp_path / f"third-{split}"
-        write_dataset(open_source(f"{kind}:{once_more}", Options(images=back, split=split)), third, "third")
+        write_dataset(open_source(f"{kind}:{once_more}", images=back, split=split), third, "third")
         assert DatasetReader(third).fingerprint == again.fingerprint
 
 

@@ -20,7 +20,7 @@ from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.images import write_png
 from deocc_bench.core.labels import LIP
 from deocc_bench.exchange.import_export import import_
-from deocc_bench.exchange.importers import Options, open_source
+from deocc_bench.exchange.importers import open_source
 from deocc_bench.exchange.importers.annotated import is_person
 from deocc_bench.exchange.importers.store import Report, write_dataset
 from deocc_bench.synth.validate import validate
@@ -43,9 +43,7 @@ def rle_of(mask: np.ndarray) -> dict[str, Any]:
 
 
 def bring(source: str, out: Path, skip_bad: bool = False, initial_mask: str | None = None, **options: Any) -> Report:
-    return write_dataset(
-        open_source(source, Options(**options)), out, "x", skip_bad=skip_bad, initial_mask=initial_mask
-    )
+    return write_dataset(open_source(source, **options), out, "x", skip_bad=skip_bad, initial_mask=initial_mask)
 
 
 @pytest.fixture

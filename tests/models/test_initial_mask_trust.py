@@ -9,7 +9,13 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.degrade import through_grid
 from deocc_bench.core.masks import mask_iou
 from deocc_bench.core.types import Batch, Sample
-from deocc_bench.models.initial_mask_trust import WEIGHT, detail, followed, log_odds, surprises
+from deocc_bench.models.initial_mask_trust import (
+    WEIGHT,
+    given_mask_log_odds,
+    network_surprise,
+    outline_detail,
+    trusted_masks,
+)
 from deocc_bench.models.two_stage import TwoStage
 from deocc_bench.synth.run import synthesise
 from deocc_bench.synth.spec import SynthSpec
@@ -33,9 +39,10 @@ def _people(folder: Path) -> list[Sample]:
 def test_trust_rises_with_detail_and_falls_with_surprise() -> None:
     fine = _ragged()
     coarse = through_grid(fine, 28)
-    assert detail(fine) > detail(coarse)
+    assert outline_detail(fine) > outline_detail(coarse)
     weights = [
-        log_odds(mask, nats)[mask].min() for mask, nats in ((fine, 0.8), (fine, 3.0), (coarse, 0.8), (coarse, 3.0))
+        given_mask_log_odds(mask, nats)[mask].min()
+        for mask, nats in ((fine, 0.8), (fine, 3.0), (coarse, 0.8), (coarse, 3.0))
     ]
     assert weights[0] > 0.9 * WEIGHT
     assert weights[0] > max(weights[1:])
@@ -44,12 +51,12 @@ def test_trust_rises_with_detail_and_falls_with_surprise() -> None:
 
 def test_signs_and_shape() -> None:
     mask = _ragged()
-    found = log_odds(mask, 1.0)
+    found = given_mask_log_odds(mask, 1.0)
     assert found.shape == mask.shape
     assert found.dtype == np.float32
     assert (found[mask] > 0).all()
     assert (found[~mask] < 0).all()
-    assert np.isfinite(log_odds(np.zeros((64, 64), bool), 1.0)).all()
+    assert np.isfinite(given_mask_log_odds(np.zeros((64, 64), bool), 1.0)).all()
 
 
 def test_surprise_is_the_cross_entropy_per_pixel_of_the_outline() -> None:
@@ -57,11 +64,11 @@ def test_surprise_is_the_cross_entropy_per_pixel_of_the_outline() -> None:
     coverage[:, 8:24, 8:24] = 1
     margin = np.where(coverage > 0, 8.0, -8.0).astype(np.float32)
     margin[1, 8:24, 24:26] = 8.0  # the head sees two columns more than it was given
-    sure, off = surprises(coverage, margin)
+    sure, off = network_surprise(coverage, margin)
     assert sure < 0.01
     # 32 pixels of 8 nats, an outline of 4 x 16, and one pixel that keeps an empty mask from dividing by 0.
     assert off == pytest.approx(32 * 8 / 65, rel=0.01)
-    assert np.isfinite(surprises(0 * coverage, margin)).all()
+    assert np.isfinite(network_surprise(0 * coverage, margin)).all()
 
 
 def test_true_masks_are_followed_and_a_detectors_are_not(tmp_path: Path) -> None:
@@ -84,7 +91,7 @@ def test_true_masks_are_followed_and_a_detectors_are_not(tmp_path: Path) -> None
 
 def test_without_trust_the_masks_are_the_papers() -> None:
     amodal, modal = np.random.default_rng(0).normal(scale=8, size=(2, 1, 64, 64)).astype(np.float32)
-    whole, seen = followed(amodal, modal, np.zeros(()))
+    whole, seen = trusted_masks(amodal, modal, np.zeros(()))
     assert np.array_equal(seen, modal > 0)
     assert np.array_equal(whole, (amodal > 0) | (modal > 0))
 
@@ -93,13 +100,13 @@ def test_a_trusted_mask_ends_the_visible_part_and_leaves_the_hidden_one() -> Non
     # Visible outline, hidden part, background, inside: margins of the two heads there.
     amodal, modal = np.float32([[[0.5, 0.5, -4, 6]]]), np.float32([[[0.4, -5, -5, 6]]])
     outside, inside = np.full((1, 1, 4), -4, np.float32), np.full((1, 1, 4), 4, np.float32)
-    assert followed(amodal, modal, outside)[0].tolist() == [[[False, True, False, True]]]
-    assert followed(amodal, modal, outside)[1].tolist() == [[[False, False, False, True]]]
-    assert followed(amodal, modal, inside)[1].tolist() == [[[True, False, False, True]]]
+    assert trusted_masks(amodal, modal, outside)[0].tolist() == [[[False, True, False, True]]]
+    assert trusted_masks(amodal, modal, outside)[1].tolist() == [[[False, False, False, True]]]
+    assert trusted_masks(amodal, modal, inside)[1].tolist() == [[[True, False, False, True]]]
 
 
 @pytest.mark.parametrize("odds", [-4.0, 0.0, 4.0])
 def test_the_modal_mask_lies_within_the_amodal_one(odds: float) -> None:
     amodal, modal = np.random.default_rng(1).normal(scale=30, size=(2, 1, 64, 64)).astype(np.float32)
-    whole, seen = followed(amodal, modal, np.full((), odds))
+    whole, seen = trusted_masks(amodal, modal, np.full((), odds))
     assert (seen <= whole).all()

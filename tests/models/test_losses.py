@@ -13,15 +13,22 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.models.config import ContentConfig, MaskConfig
+from deocc_bench.models.config import PRESETS, ContentConfig, MaskConfig
 from deocc_bench.models.content_net import ContentResult
 from deocc_bench.models.mask_net import MaskLogits
-from deocc_bench.models.training import losses
-from deocc_bench.models.training.config import CONTENT_WEIGHTS, MASK_WEIGHTS, LossConfig
+from deocc_bench.models.training.config import LossConfig
+from deocc_bench.models.training.content_losses import (
+    CONTENT_TERMS,
+    ContentComparison,
+    ContentTarget,
+    part_colour_loss,
+    ssim_map,
+)
 from deocc_bench.models.training.data import TrainingBatch
-from deocc_bench.models.training.losses import MaskTarget, mask_terms
+from deocc_bench.models.training.mask_losses import MASK_TERMS, MaskComparison, MaskTarget, soft_iou_loss
 from deocc_bench.models.training.perceptual import Vgg16, gram, load_vgg
-from deocc_bench.models.training.stages import ContentStage, MaskStage
+from deocc_bench.models.training.stages import STAGES, MaskStage
+from deocc_bench.models.training.terms import NEEDS, evaluate
 from deocc_bench.models.weights import build
 
 SMALL_MASK = MaskConfig(width=4, branch_width=4, modal_width=4, amodal_width=4, template_width=4, template_count=8)
@@ -57,28 +64,29 @@ def vgg() -> Vgg16:
 
 
 def only(name: str, stage: str) -> LossConfig:
-    weights = dict.fromkeys(MASK_WEIGHTS if stage == "mask" else CONTENT_WEIGHTS, 0.0)
-    return LossConfig({**weights, name: 1.0})
+    return LossConfig({**{t.name: 0.0 for t in STAGES[stage].terms}, name: 1.0})
+
+
+def mask_terms(logits: MaskLogits, target: MaskTarget, config: LossConfig) -> dict[str, Tensor]:
+    return evaluate(MASK_TERMS, MaskComparison(logits, target, config), config.weights)
 
 
 def term(stage_name: str, name: str, net: nn.Module, adversary: nn.Module, data: TrainingBatch) -> Tensor:
-    make = MaskStage if stage_name == "mask" else ContentStage
-    terms, _ = make(only(name, stage_name), vgg()).learn(net, data, adversary)
+    terms, _ = STAGES[stage_name](only(name, stage_name), vgg()).learn(net, data, adversary)
     assert set(terms) == {name}
     return terms[name]
 
 
-EVERY = [("mask", n) for n in MASK_WEIGHTS] + [("content", n) for n in CONTENT_WEIGHTS]
+EVERY = [(kind, term.name) for kind, stage in STAGES.items() for term in stage.terms]
 
 
 @pytest.mark.parametrize(("stage", "name"), EVERY)
 def test_gradient_of_each_term_reaches_the_network_and_a_step_lowers_it(stage: str, name: str) -> None:
     data = batch(64 if stage == "mask" else 128)
     net = build(SMALL_MASK if stage == "mask" else SMALL_CONTENT, seed=0).train()
-    make = MaskStage if stage == "mask" else ContentStage
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        adversary = make(LossConfig()).adversary().eval().requires_grad_(False)
+        adversary = STAGES[stage](LossConfig()).adversary().eval().requires_grad_(False)
     before = term(stage, name, net, adversary, data)
     before.backward()
     gradients = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
@@ -98,11 +106,37 @@ def test_gradient_of_each_term_reaches_the_network_and_a_step_lowers_it(stage: s
     assert min(lowered) < float(before.detach())
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_term_is_left_out_exactly_where_its_need_is_not_met(stage: str) -> None:
+    """What a row says it needs is what its function cannot do without."""
+    data = batch(64 if stage == "mask" else 128)
+    net = build(SMALL_MASK if stage == "mask" else SMALL_CONTENT, seed=0).eval()
+    terms = STAGES[stage].terms
+    weights = LossConfig(dict.fromkeys((t.name for t in terms), 1.0))
+    adversary = STAGES[stage](weights).adversary().eval()
+    for missing in NEEDS:
+        here = dataclasses.replace(data, parsing=None) if missing == "parsing" else data
+        made = STAGES[stage](weights, None if missing == "vgg" else vgg())
+        values, _ = made.learn(net, here, None if missing == "adversary" else adversary)
+        assert set(values) == {t.name for t in terms if missing not in t.needs}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_row_names_known_needs_and_recipes(stage: str) -> None:
+    rows = STAGES[stage].terms
+    assert len({t.name for t in rows}) == len(rows)
+    recipes = {p.recipe.name for p in PRESETS.values()}
+    for row in rows:
+        assert set(row.needs) <= set(NEEDS)
+        assert set(row.weights) <= recipes
+        assert row.meaning
+
+
 @pytest.mark.parametrize("stage", ["mask", "content"])
 def test_adversary_learns_and_the_network_does_not_while_it_does(stage: str) -> None:
     data = batch(64 if stage == "mask" else 128)
     net = build(SMALL_MASK if stage == "mask" else SMALL_CONTENT, seed=0).train()
-    made = (MaskStage if stage == "mask" else ContentStage)(only("adversarial", stage))
+    made = STAGES[stage](only("adversarial", stage))
     adversary = made.adversary()
     _, judge = made.learn(net, data, adversary.requires_grad_(False))
     judge(adversary.requires_grad_(True)).backward()
@@ -120,8 +154,8 @@ def test_cross_entropy_of_two_classes_is_that_of_torch() -> None:
     torch.manual_seed(0)
     values = torch.randn(2, 2, 8, 8)
     truth = (torch.rand(2, 1, 8, 8) > 0.5).float()
-    target = losses.MaskTarget(torch.zeros(2, 3, 8, 8), truth, truth * 0, torch.ones_like(truth))
-    found = losses.mask_terms(MaskLogits(values), target, only("amodal", "mask"))["amodal"]
+    target = MaskTarget(torch.zeros(2, 3, 8, 8), truth, truth * 0, torch.ones_like(truth))
+    found = mask_terms(MaskLogits(values), target, only("amodal", "mask"))["amodal"]
     torch.testing.assert_close(found, F.cross_entropy(values, truth[:, 0].long()))
 
 
@@ -135,7 +169,7 @@ def test_unknown_pixels_do_not_count() -> None:
     other[:, :, 20:40, 20:40] = 1 - other[:, :, 20:40, 20:40]
     labels = data.parsing.clone()
     labels[:, 20:40, 20:40] = 13
-    names = [n for n in MASK_WEIGHTS if n not in ("perceptual", "adversarial")]
+    names = [t.name for t in MASK_TERMS if not {"vgg", "adversary"} & set(t.needs)]
     stage = MaskStage(LossConfig(dict.fromkeys(names, 1.0)))
     first, _ = stage.learn(net, off, None)
     second, _ = stage.learn(net, dataclasses.replace(off, amodal=other, parsing=labels), None)
@@ -152,11 +186,11 @@ def test_soft_iou_of_hard_masks_is_the_iou() -> None:
     b[..., 50:150, :100] = 1
     everywhere[:] = 1
     # 16 pixels of smoothing at 256 x 256.
-    assert float(losses.soft_iou_loss(a, b, everywhere)) == pytest.approx(1 - 5016 / 15016)
-    assert float(losses.soft_iou_loss(b, b, everywhere)) == pytest.approx(0)
+    assert float(soft_iou_loss(a, b, everywhere)) == pytest.approx(1 - 5016 / 15016)
+    assert float(soft_iou_loss(b, b, everywhere)) == pytest.approx(0)
     # Only what lies in the region counts.
     everywhere[..., :100, :] = 0
-    assert float(losses.soft_iou_loss(a, b, everywhere)) == pytest.approx(1 - 16 / 5016)
+    assert float(soft_iou_loss(a, b, everywhere)) == pytest.approx(1 - 16 / 5016)
 
 
 def test_ssim_map_is_that_of_skimage() -> None:
@@ -167,7 +201,7 @@ def test_ssim_map_is_that_of_skimage() -> None:
         x, y, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, full=True
     )
     tensors = [torch.from_numpy(v).permute(2, 0, 1)[None].float() / 127.5 - 1 for v in (x, y)]
-    found = losses.ssim_map(*tensors)[0, 0].numpy()
+    found = ssim_map(*tensors)[0, 0].numpy()
     np.testing.assert_allclose(found[5:-5, 5:-5], expected.mean(axis=2)[5:-5, 5:-5], atol=1e-4)
 
 
@@ -177,14 +211,14 @@ def test_part_colour_is_the_difference_of_mean_colours() -> None:
     moved = data.complete.clone()
     moved[:, 0] += 0.25
     # Every hidden part is off by 0.25 in one of three channels.
-    found = losses.part_colour_loss(moved, data.complete, data.parsing, hole)
+    found = part_colour_loss(moved, data.complete, data.parsing, hole)
     assert float(found) == pytest.approx(0.25 / 3, rel=1e-4)
     # Noise of mean zero within a part does not count.
     hidden = (hole[:, 0] > 0) & (data.parsing == 9)
     flat = data.complete.clone()
     for i in range(len(flat)):
         flat[i, :, hidden[i]] = data.complete[i, :, hidden[i]].mean(dim=1, keepdim=True)
-    assert float(losses.part_colour_loss(flat, data.complete, data.parsing, hole)) < 1e-5
+    assert float(part_colour_loss(flat, data.complete, data.parsing, hole)) < 1e-5
 
 
 def test_gram_matrix_by_hand() -> None:
@@ -194,9 +228,10 @@ def test_gram_matrix_by_hand() -> None:
 
 def test_content_l1_counts_the_composite_five_times() -> None:
     truth = torch.zeros(1, 3, 4, 4)
-    target = losses.ContentTarget(truth, torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+    target = ContentTarget(truth, torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
     result = ContentResult(truth + 0.5, truth + 0.1)
-    found = losses.content_terms(result, target, only("l1", "content"))["l1"]
+    config = only("l1", "content")
+    found = evaluate(CONTENT_TERMS, ContentComparison(result, target, config), config.weights)["l1"]
     assert float(found) == pytest.approx(0.5 + 5 * 0.1)
 
 

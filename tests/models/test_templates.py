@@ -5,34 +5,7 @@ import pytest
 import torch
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.models.templates import TemplateReweighting, crop_to_template, fit_templates, kmeans
-
-
-def blobs(seed: int = 0) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    centres = np.array([[0, 0], [10, 0], [0, 10], [10, 10]], float)
-    sizes = (40, 30, 20, 10)
-    return np.concatenate([c + 0.1 * generator.standard_normal((n, 2)) for c, n in zip(centres, sizes, strict=True)])
-
-
-def test_kmeans_finds_blobs_most_populous_first() -> None:
-    centres = kmeans(blobs(), 4, seed=3)
-    assert centres == pytest.approx(np.array([[0, 0], [10, 0], [0, 10], [10, 10]]), abs=0.15)
-    assert np.array_equal(centres, kmeans(blobs(), 4, seed=3))
-
-
-def test_kmeans_with_fewer_distinct_points_than_centres() -> None:
-    centres = kmeans(np.repeat(np.eye(3), 4, axis=0), 5)
-    assert np.isfinite(centres).all()
-    assert {tuple(c) for c in centres} == {tuple(c) for c in np.eye(3)}
-
-
-def test_kmeans_is_a_fixed_point() -> None:
-    points = np.random.default_rng(1).random((200, 6))
-    centres = kmeans(points, 7)
-    labels = ((points[:, None] - centres[None]) ** 2).sum(2).argmin(1)
-    for index in range(7):
-        assert centres[index] == pytest.approx(points[labels == index].mean(0), abs=1e-5)
+from deocc_bench.models.templates import TemplateReweighting, crop_to_template, fit_templates
 
 
 def test_crop_is_the_tight_box() -> None:
@@ -53,6 +26,14 @@ def test_too_few_masks_for_the_templates() -> None:
     with pytest.raises(InputError, match="1 masks for 4 templates"):
         fit_templates([np.ones((9, 9), bool)], 4)
     assert fit_templates([np.ones((9, 9), bool)] * 4, 4).shape == (4, 32, 32)
+
+
+def test_templates_come_most_populous_first_and_repeat_where_masks_do() -> None:
+    full, triangle = np.ones((32, 32), bool), np.tri(32, dtype=bool)
+    found = fit_templates([triangle, full, triangle, full, triangle], 4)
+    assert np.array_equal(found[0], triangle)
+    assert np.array_equal(found[1], full)
+    assert np.array_equal(found[2:], found[:2])
 
 
 def stretched_form(block: TemplateReweighting, modal: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,11 @@ import pytest
 
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.labels import LIP
-from deocc_bench.models.training.config import DataConfig, OptimConfig, default_config, read_config, to_toml
+from deocc_bench.models.config import PAPER, QUICK
+from deocc_bench.models.training.config import DataConfig, OptimConfig
 from deocc_bench.models.training.data import Example, Feed, Stream, augment, bent, collate, mirrored, resized, warped
 from deocc_bench.models.training.schedule import factor, progress
+from deocc_bench.models.training.settings import default_config, read_config, to_toml
 
 PLAIN = DataConfig(flip=0, warp=0, colour=0, perfect=0)
 
@@ -185,7 +187,7 @@ def test_schedule_warms_up_and_ends_by_steps_or_by_time() -> None:
 
 
 def test_settings_from_file_and_pairs(tmp_path: Path) -> None:
-    base = default_config("mask", "tiny")
+    base = default_config("mask", QUICK)
     file = tmp_path / "a.toml"
     file.write_text("[optim]\nlr = 1\nbatch = 4\n[loss.weights]\nl1 = 0.5\n")
     config = read_config(base, "mask", file, ["optim.batch=8", "loss.vgg=vgg.pth", "loss.weights.modal=2"])
@@ -194,7 +196,7 @@ def test_settings_from_file_and_pairs(tmp_path: Path) -> None:
     assert config.loss.vgg == "vgg.pth"
     assert config.loss.weights == {**base.loss.weights, "l1": 0.5, "modal": 2.0}
     (tmp_path / "b.toml").write_text(to_toml(config))
-    assert read_config(default_config("mask", "paper"), "mask", tmp_path / "b.toml") == config
+    assert read_config(default_config("mask", PAPER), "mask", tmp_path / "b.toml") == config
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_settings_from_file_and_pairs(tmp_path: Path) -> None:
 )
 def test_wrong_settings_are_refused_with_the_nearest_name(pair: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        read_config(default_config("content", "tiny"), "content", None, [pair])
+        read_config(default_config("content", QUICK), "content", None, [pair])
 
 
 def test_wrong_files_name_the_file(tmp_path: Path) -> None:
@@ -223,15 +225,15 @@ def test_wrong_files_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "syntax.toml").write_text("[run\n")
     for name, told in (("key.toml", "run.seed"), ("syntax.toml", "TOML"), ("none.toml", "no such file")):
         with pytest.raises(InputError, match=told) as caught:
-            read_config(default_config("mask", "paper"), "mask", tmp_path / name)
+            read_config(default_config("mask", PAPER), "mask", tmp_path / name)
         assert name in str(caught.value)
 
 
 def test_paper_weights_are_those_of_the_supplement() -> None:
-    mask = default_config("mask", "paper").loss.weights
+    mask = default_config("mask", PAPER).loss.weights
     # (CE + CE + 0.2 CE + 0.2 CE) / 2 + 0.1 (L1 + perceptual) + adversarial.
     assert [mask[n] for n in ("modal", "amodal", "parsing_modal", "parsing_amodal")] == [0.5, 0.5, 0.1, 0.1]
     assert [mask[n] for n in ("l1", "perceptual", "adversarial", "invisible_iou")] == [0.1, 0.1, 1.0, 0.0]
-    content = default_config("content", "paper").loss
+    content = default_config("content", PAPER).loss
     assert [content.weights[n] for n in ("l1", "correlation", "style", "adversarial")] == [2.0, 1.0, 40.0, 1.0]
     assert content.composite == 5.0

@@ -22,7 +22,7 @@ from torch import nn
 
 from deocc_bench.core import files
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.models.config import ContentConfig, MaskConfig
+from deocc_bench.models.config import QUICK, ContentConfig, MaskConfig
 from deocc_bench.models.training import loop
 from deocc_bench.models.training.checkpoints import read_checkpoint
 from deocc_bench.models.training.config import (
@@ -31,13 +31,13 @@ from deocc_bench.models.training.config import (
     OptimConfig,
     RunConfig,
     TrainConfig,
-    default_config,
 )
 from deocc_bench.models.training.curves import PICTURE, draw_curves, read_log
 from deocc_bench.models.training.data import Example, Feed
 from deocc_bench.models.training.distributed import World
 from deocc_bench.models.training.loop import CHECKPOINT, WEIGHTS, Job, Validation, train
 from deocc_bench.models.training.schedule import MovingAverage
+from deocc_bench.models.training.settings import default_config
 from deocc_bench.models.training.stages import ContentStage, MaskStage, Stage
 from deocc_bench.models.weights import build, load_weights, save_weights
 
@@ -189,19 +189,15 @@ class _FiniteWithoutGradient(torch.autograd.Function):
         return grad * float("nan")
 
 
-class Poisoned:
+class Poisoned(MaskStage):
     """A stage that goes wrong at the fifth call: in its loss, in its gradient, or in the adversary's."""
 
-    kind = "mask"
-
     def __init__(self, loss: LossConfig, where: str) -> None:
-        self.stage, self.where, self.calls = MaskStage(loss), where, 0
-
-    def adversary(self) -> nn.Module:
-        return self.stage.adversary()
+        super().__init__(loss)
+        self.where, self.calls = where, 0
 
     def learn(self, net: nn.Module, batch: Any, adversary: nn.Module | None) -> Any:
-        terms, judge = self.stage.learn(net, batch, adversary)
+        terms, judge = super().learn(net, batch, adversary)
         self.calls += 1
         if self.calls != 5:
             return terms, judge
@@ -361,7 +357,7 @@ def test_moving_average_follows_the_network() -> None:
 
 
 def test_bfloat16_trains_and_keeps_float32_weights(tmp_path: Path) -> None:
-    settings = default_config("mask", "tiny")
+    settings = default_config("mask", QUICK)
     settings = dataclasses.replace(
         settings,
         optim=dataclasses.replace(settings.optim, steps=2, batch=2),

@@ -14,7 +14,7 @@ from deocc_bench.synth import augment
 from deocc_bench.synth.compositing import HARMONISE, Composite, compose, unchanged_share
 from deocc_bench.synth.crop import Crop
 from deocc_bench.synth.occluders.cutout import Pose, PreparedOccluder, prepare
-from deocc_bench.synth.placement import Loose, Placement
+from deocc_bench.synth.placement import MovableCutout, PlacedCutout
 from deocc_bench.synth.placement_solver import PlacementRequest, Rejected, solve
 
 SIZE = 128
@@ -43,10 +43,10 @@ def thing(
 
 def put(
     occluder: PreparedOccluder, x: int, y: int, behind: bool = False, feather: float = 0.7, scale: float = 1.0
-) -> Placement:
-    loose = Loose.at(occluder, Pose(scale), x, y, scene(), feather)
-    assert loose is not None
-    return loose.fixed(0, 0, scene(), behind)
+) -> PlacedCutout:
+    movable = MovableCutout.warped(occluder, Pose(scale), x, y, scene=scene(), feather=feather)
+    assert movable is not None
+    return movable.placed(0, 0, scene(), behind=behind)
 
 
 def grown(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_blending_by_hand() -> None:
     patch = np.zeros((1, 3, 4), np.uint8)
     patch[0, :, 3] = (255, 128, 0)
     patch[0, :, 0] = (255, 128, 0)  # red, premultiplied
-    p = Placement(thing("x"), Pose(1.0), patch, 10, 10, (10, 10, 13, 11))
+    p = PlacedCutout(thing("x"), Pose(1.0), patch, 10, 10, (10, 10, 13, 11))
     made = compose(where, [p])
     assert made.image[10, 10].tolist() == [255, 0, 0]
     assert made.image[10, 11].tolist() == [128 + 100, 100, 100]  # 200 * 127 / 255 = 99.6

@@ -19,7 +19,7 @@ from deocc_bench.synth import overlap
 from deocc_bench.synth.compositing import compose
 from deocc_bench.synth.crop import Crop, Jitter, crop, jittered, mirrored
 from deocc_bench.synth.occluders.cutout import PreparedOccluder, prepare
-from deocc_bench.synth.placement import Placement
+from deocc_bench.synth.placement import PlacedCutout
 from deocc_bench.synth.placement_rules import BOX_OVERLAP, RULES
 from deocc_bench.synth.placement_solver import PlacementRequest, Rejected, solve
 
@@ -60,7 +60,7 @@ THINGS = [
 ]
 
 
-def hidden(scene: Crop, placements: tuple[Placement, ...]) -> np.ndarray:
+def hidden(scene: Crop, placements: tuple[PlacedCutout, ...]) -> np.ndarray:
     """The hidden pixels, by an implementation of its own."""
     out = np.zeros_like(scene.mask)
     for p in placements:

@@ -17,11 +17,11 @@ import pytest
 from deocc_bench.core.dataset_writer import finish, write_sample
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.types import Sample
-from deocc_bench.models.training.ablate import rows_of, to_markdown
 from deocc_bench.models.training.curves import read_log
 from deocc_bench.models.weights import load_weights, read_info
 from deocc_bench.synth.run import synthesise
 from deocc_bench.synth.spec import SynthSpec
+from deocc_bench.training.ablation import rows_of, to_markdown
 from deocc_bench.training.sources import OnlineSource
 from deocc_bench.training.train_commands import ablate, train
 

@@ -1,4 +1,9 @@
-"""Dataset folders out: COCOA, flat COCO, WebDataset shards, a Hugging Face image folder. Masks go as RLE: exact."""
+"""Dataset folders out: COCOA, flat COCO, WebDataset shards, a Hugging Face image folder. Masks go as RLE: exact.
+
+An exporter is a function `export(dataset, splits, out, *, options...)` that returns the files it wrote. Its
+keyword-only parameters are its options. Installed packages add exporters under the entry point group
+`deocc_bench.exporters`.
+"""
 
 from __future__ import annotations
 
@@ -12,4 +17,5 @@ EXPORTERS = Registry(
         "webdataset": "deocc_bench.exchange.exporters.webdataset:export",
         "huggingface": "deocc_bench.exchange.exporters.huggingface:export",
     },
+    "deocc_bench.exporters",
 )

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.files import atomic_write, dump_json
-from deocc_bench.exchange.exporters.fields import EXTENSION, category, extension, targets
+from deocc_bench.exchange.exporters.fields import category, targets
+from deocc_bench.exchange.extension import EXTENSION, annotation_extension, image_extension
 
 
-def export(dataset: DatasetReader, splits: Sequence[str], out: Path, **_: Any) -> list[Path]:
+def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
     """Write `out` (a JSON file) or `out/<split>.json`; returns the files. Photos are named relative to the dataset."""
     files = targets(splits, out)
     for split, path in files.items():
@@ -23,15 +25,16 @@ def export(dataset: DatasetReader, splits: Sequence[str], out: Path, **_: Any) -
 
 
 def _content(name: str, records: Sequence[SampleRecord]) -> dict[str, Any]:
-    licences = sorted({str(r.image.get("licence", "")) for r in records})
+    licences = sorted({r.photo.licence or "" for r in records})
     names = sorted({category(r) for r in records}, key=lambda c: (c != "person", c))
     photos = {
-        r.image["id"]: {
-            "id": r.image["id"],
-            "file_name": r.image["file_name"],
-            "height": r.size[0],
-            "width": r.size[1],
-            "license": licences.index(str(r.image.get("licence", ""))) + 1,
+        r.photo.id: {
+            "id": r.photo.id,
+            "file_name": r.photo.file_name,
+            "height": r.photo.height,
+            "width": r.photo.width,
+            "license": licences.index(r.photo.licence or "") + 1,
+            EXTENSION: image_extension(r),
         }
         for r in records
     }
@@ -39,21 +42,23 @@ def _content(name: str, records: Sequence[SampleRecord]) -> dict[str, Any]:
         "info": {"description": name},
         "licenses": [{"id": k, "name": v, "url": ""} for k, v in enumerate(licences, start=1)],
         "categories": [{"id": k, "name": v} for k, v in enumerate(names, start=1)],
-        "images": sorted(photos.values(), key=lambda p: p["id"]),
-        "annotations": [
-            {
-                "id": r.annotation["id"],
-                "image_id": r.annotation["image_id"],
-                "category_id": names.index(category(r)) + 1,
-                "iscrowd": 0,
-                "area": r.annotation["area"],
-                "bbox": r.annotation["bbox"],
-                "segmentation": r.amodal,
-                "visible_mask": r.modal,
-                "invisible_mask": r.annotation["invisible_mask"],
-                "occlude_rate": r.occlusion_ratio,
-                EXTENSION: extension(r),
-            }
-            for r in records
-        ],
+        "images": [photos[number] for number in sorted(photos)],
+        "annotations": [_annotation(r, names.index(category(r)) + 1) for r in records],
+    }
+
+
+def _annotation(record: SampleRecord, category_id: int) -> dict[str, Any]:
+    truth = record.truth
+    return {
+        "id": truth.id,
+        "image_id": truth.image_id,
+        "category_id": category_id,
+        "iscrowd": 0,
+        "area": masks.area(truth.segmentation),
+        "bbox": masks.bbox(truth.segmentation),
+        "segmentation": truth.segmentation,
+        "visible_mask": truth.visible_mask,
+        "invisible_mask": truth.invisible,
+        "occlude_rate": truth.occlude_rate,
+        EXTENSION: annotation_extension(record),
     }

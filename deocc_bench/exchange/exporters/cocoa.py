@@ -6,17 +6,18 @@ the stored mask, else RLE; visible and invisible masks are RLE and stand where t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.files import atomic_write, dump_json
-from deocc_bench.exchange.exporters.fields import EXTENSION, category, extension, targets
+from deocc_bench.exchange.exporters.fields import category, targets
+from deocc_bench.exchange.extension import EXTENSION, annotation_extension, image_extension
 
 
-def export(dataset: DatasetReader, splits: Sequence[str], out: Path, **_: Any) -> list[Path]:
+def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
     """Write `out` (a JSON file) or `out/<split>.json`; returns the files. Photos are named relative to the dataset."""
     files = targets(splits, out)
     for split, path in files.items():
@@ -28,18 +29,18 @@ def _content(records: Sequence[SampleRecord]) -> dict[str, Any]:
     photos: dict[Any, dict[str, Any]] = {}
     groups: dict[tuple[Any, int], list[SampleRecord]] = {}
     for r in records:
-        photos[r.image["id"]] = {
-            "id": r.image["id"],
-            "file_name": r.image["file_name"],
-            "height": r.size[0],
-            "width": r.size[1],
+        photos[r.photo.id] = {
+            "id": r.photo.id,
+            "file_name": r.photo.file_name,
+            "height": r.photo.height,
+            "width": r.photo.width,
+            EXTENSION: image_extension(r),
         }
-        annotator = int(r.annotation.get("provenance", {}).get("annotator", 1))
-        groups.setdefault((r.image["id"], annotator), []).append(r)
+        groups.setdefault((r.photo.id, int(_notes(r).get("annotator", 1))), []).append(r)
     annotations = []
     for number, ((image_id, _), group) in enumerate(sorted(groups.items()), start=1):
         group.sort(key=lambda r: (_order(r), r.id))
-        notes = group[0].annotation.get("provenance", {})
+        notes = _notes(group[0])
         annotations.append(
             {
                 "id": number,
@@ -51,15 +52,19 @@ def _content(records: Sequence[SampleRecord]) -> dict[str, Any]:
                 "regions": [_region(r, order) for order, r in enumerate(group, start=1)],
             }
         )
-    return {"images": sorted(photos.values(), key=lambda p: p["id"]), "annotations": annotations}
+    return {"images": [photos[number] for number in sorted(photos)], "annotations": annotations}
 
 
 def _order(record: SampleRecord) -> int:
-    return int(record.annotation.get("provenance", {}).get("order", 0))
+    return int(_notes(record).get("order", 0))
+
+
+def _notes(record: SampleRecord) -> Mapping[str, Any]:
+    return record.truth.provenance or {}
 
 
 def _region(record: SampleRecord, order: int) -> dict[str, Any]:
-    notes = record.annotation.get("provenance", {})
+    notes = _notes(record)
     polygon = notes.get("polygon")
     exact = polygon and masks.from_coco(polygon, *record.size) == record.amodal
     region = {
@@ -69,9 +74,9 @@ def _region(record: SampleRecord, order: int) -> dict[str, Any]:
         "isStuff": int(notes.get("is_stuff", 0)),
         "occlude_rate": record.occlusion_ratio,
         "order": _order(record) or order,
-        EXTENSION: extension(record),
+        EXTENSION: annotation_extension(record),
     }
-    if masks.area(record.annotation["invisible_mask"]):
+    if masks.area(record.truth.invisible):
         region["visible_mask"] = record.modal
-        region["invisible_mask"] = record.annotation["invisible_mask"]
+        region["invisible_mask"] = record.truth.invisible
     return region

@@ -15,11 +15,16 @@ from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.files import atomic_write
 
-# What the metadata takes over from the annotation as it is.
-_FIELDS = ("bbox", "area", "occlude_rate", "variant", "digest")
+# The annotation's fields that have columns of another name, are files, or number the entries of a COCO file.
+_OTHERWISE = frozenset(
+    {
+        *("segmentation", "visible_mask", "invisible_mask", "initial_mask", "complete_file_name", "parsing_file_name"),
+        *("id", "image_id", "category_id", "iscrowd"),
+    }
+)
 
 
-def export(dataset: DatasetReader, splits: Sequence[str], out: Path, **_: Any) -> list[Path]:
+def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
     """Write the folder `out`; returns the metadata files. Existing files of the same names are replaced."""
     written = []
     for split in splits:
@@ -32,18 +37,17 @@ def export(dataset: DatasetReader, splits: Sequence[str], out: Path, **_: Any) -
 
 
 def _sample(record: SampleRecord, folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    row: dict[str, Any] = {k: v for k, v in record.annotation.items() if k not in _OTHERWISE} | {
         "sample_id": record.id,
         "human_id": record.human_id,
         "group_id": record.group_id,
-        "licence": str(record.image.get("licence", "")),
+        "licence": record.photo.licence or "",
         "height": record.size[0],
         "width": record.size[1],
         "amodal_rle": record.amodal,
         "modal_rle": record.modal,
-        "invisible_rle": record.annotation["invisible_mask"],
+        "invisible_rle": record.truth.invisible,
         "occluders": record.occluders,
-        **{k: record.annotation[k] for k in _FIELDS if k in record.annotation},
     }
     if record.initial is not None:
         row["initial_rle"] = record.initial

@@ -12,15 +12,15 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.dataset_writer import as_line
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import dump_json, write_error
 
 
-def export(dataset: DatasetReader, splits: Sequence[str], out: Path, shard_size: int = 1000, **_: Any) -> list[Path]:
+def export(dataset: DatasetReader, splits: Sequence[str], out: Path, *, shard_size: int = 1000) -> list[Path]:
     """Write the shards into the folder `out`; returns them.
 
     Args:
@@ -71,7 +71,7 @@ def _members(record: SampleRecord) -> Iterator[tuple[str, bytes]]:
     for name, rle in (("amodal", record.amodal), ("modal", record.modal), ("initial", record.initial)):
         if rle is not None:
             yield f"{name}.png", images.encode_png(masks.decode(rle))
-    content = {"image": dict(record.image), "annotation": dict(record.annotation), "split": record.split}
+    content = as_line(record.photo, record.truth, record.split)
     yield "json", dump_json(content, indent=None).encode()
 
 

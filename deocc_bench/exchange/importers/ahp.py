@@ -13,12 +13,11 @@ from pathlib import Path
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.errors import InputError
-from deocc_bench.exchange.importers import Options
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
 
 
-def read(path: Path, options: Options) -> Iterator[Item | Bad]:
-    """Items in the order of the lists of `ImageSets`; each list is a split.
+def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator[Item | Bad]:
+    """Items in the order of the lists of `ImageSets`; each list is a split, unless `split` names one for all.
 
     Raises:
         InputError: not this layout.
@@ -30,7 +29,7 @@ def read(path: Path, options: Options) -> Iterator[Item | Bad]:
     for listed in lists:
         for name in listed.read_text().split():
             try:
-                item = _item(root, Path(name).stem, options.split or listed.stem, options.licence)
+                item = _item(root, Path(name).stem, split or listed.stem, licence)
                 yield consistent(item, str(root / "Annotations" / f"{item.id}.png"))
             except InputError as error:
                 yield Bad(error)

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from deocc_bench.core import masks
+from deocc_bench.core.annotation import OccluderEntry
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.files import read_json
 from deocc_bench.core.labels import IGNORE
 from deocc_bench.core.masks import RLE
 
@@ -26,8 +26,24 @@ _PERSON_WORDS = frozenset(
         *("pedestrian", "skier", "surfer"),
     }
 )
-EXTENSION = "deocc_bench"
-"""Key under which our own exports keep, per annotation, what the dialect has no field for."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What our own export kept of a sample, beyond the other fields of an `Item`.
+
+    Args:
+        image_id: the image's COCO id; None: a new one.
+        files_of_image: names of the file fields that belong to the image entry, not to the annotation.
+        parts_hidden: as in the annotation.
+        image, annotation: fields of the two records that deocc-bench does not know.
+    """
+
+    image_id: int | str | None = None
+    files_of_image: tuple[str, ...] = ()
+    parts_hidden: Mapping[str, float] | None = None
+    image: Mapping[str, Any] = field(default_factory=dict)
+    annotation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,11 +54,12 @@ class Item:
         photo: the photo's file. size: (height, width) as annotated.
         group_id: the photo, or what must not be torn apart.
         amodal, modal: RLE of the photo's size, modal within amodal.
-        category: its name in the source.
-        occluders: as in a dataset's annotation, masks as RLE; None: not known.
+        category: its name in the source; None: the dataset names none, it is a person.
+        occluders: as in a dataset's annotation; None: not known.
         complete, parsing, initial: files or arrays, where the source has them.
         clipped: visible pixels outside the amodal mask that were taken away.
         notes: for the annotation's `provenance`.
+        kept: for what our own export kept.
     """
 
     id: str
@@ -52,16 +69,17 @@ class Item:
     size: tuple[int, int]
     amodal: RLE
     modal: RLE
-    category: str = "person"
+    category: str | None = "person"
     human_id: str = ""
     variant: int = 0
     licence: str = ""
-    occluders: tuple[Mapping[str, Any], ...] | None = None
+    occluders: tuple[OccluderEntry, ...] | None = None
     complete: Path | None = None
     parsing: Path | None = None
     initial: RLE | None = None
     clipped: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    kept: Kept = Kept()
 
 
 @dataclass(frozen=True)
@@ -74,19 +92,6 @@ class Bad:
 def is_person(name: str) -> bool:
     """Whether a free-text name ("man ", "person-sitting") is that of a person."""
     return not _PERSON_WORDS.isdisjoint(re.findall(r"[a-z]+", name.lower()))
-
-
-def annotation_file(path: Path, keys: Sequence[str] = ("images", "annotations")) -> dict[str, Any]:
-    """A COCO-like file.
-
-    Raises:
-        InputError: not a JSON object with lists under `keys`.
-    """
-    data = read_json(path)
-    missing = [k for k in keys if not isinstance(data, dict) or not isinstance(data.get(k), list)]
-    if missing:
-        raise InputError(path, f"has no list of {missing[0]}", "give the annotation file as it was released")
-    return dict(data)
 
 
 def find_photo(folder: Path, file_name: str, where: str) -> Path:
@@ -179,35 +184,27 @@ def with_occluders(items: Sequence[Item], order: Mapping[str, int] | None = None
         else:
             depth = {o.id: sum(p in front for p in fronts[o.id]) for o in front}
         front = sorted(front, key=lambda o: (depth[o.id], o.id))
-        listed = [
-            {
-                "id": o.id,
-                "group_id": item.group_id,
-                "category": o.category,
-                "order": k + 1,
-                "behind": False,
-                "licence": item.licence,
-                "segmentation": o.modal,
-            }
-            for k, o in enumerate(front)
-        ]
+        listed = [_occluder(item, o.id, o.category or "person", k, o.modal) for k, o in enumerate(front, start=1)]
         rest = hidden[item.id]
         if front:
             rest = minus(rest, masks.union([o.modal for o in front]))
         if masks.area(rest):
-            listed.append(
-                {
-                    "id": f"{item.id}-unknown",
-                    "group_id": item.group_id,
-                    "category": "unknown",
-                    "order": len(front) + 1,
-                    "behind": False,
-                    "licence": item.licence,
-                    "segmentation": rest,
-                }
-            )
+            listed.append(_occluder(item, f"{item.id}-unknown", "unknown", len(front) + 1, rest))
         result.append(replace(item, occluders=tuple(listed)))
     return result
+
+
+def _occluder(item: Item, occluder_id: str, category: str, order: int, mask: RLE) -> OccluderEntry:
+    """An occluder that stands in the photo of `item`."""
+    return OccluderEntry(
+        id=occluder_id,
+        group_id=item.group_id,
+        category=category,
+        order=order,
+        behind=False,
+        licence=item.licence,
+        segmentation=mask,
+    )
 
 
 def fit_parsing(parsing: np.ndarray, amodal: np.ndarray, where: str) -> np.ndarray:

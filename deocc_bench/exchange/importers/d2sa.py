@@ -6,117 +6,100 @@ Source of the schema: Follmann et al., "Learning to see the invisible" (WACV 201
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
-from deocc_bench.exchange.importers import Options
-from deocc_bench.exchange.importers.annotated import (
-    EXTENSION,
-    Bad,
-    Item,
-    annotation_file,
-    consistent,
-    find_photo,
-    is_person,
-    minus,
-    number,
-    read_rle,
-    with_occluders,
-)
+from deocc_bench.exchange.extension import restored
+from deocc_bench.exchange.importers.annotated import Bad, Item, consistent, number, read_rle
+from deocc_bench.exchange.importers.release import Photo, Release, visible
 
 # (annotation, (height, width), where) -> (amodal, modal)
 ReadMasks = Callable[[Mapping[str, Any], tuple[int, int], str], tuple[RLE, RLE]]
 
+# Fields about the depth order, which the provenance keeps.
+_DEPTH = ("oco_id", "ico_id", "layer_order")
 
-def read(path: Path, options: Options) -> Iterator[Item | Bad]:
+
+def read(
+    path: Path, *, images: Path | None = None, regions: str = "all", split: str | None = None, licence: str = ""
+) -> Iterator[Item | Bad]:
     """Items photo by photo.
 
+    Args:
+        images: folder of the photos.
+        regions: "all", or "persons" by name.
+        split: its name; by default from the file's name.
+        licence: of photos whose entry names none.
+
     Raises:
+        UsageError: no folder of photos.
         InputError: the file is missing or not of this schema.
     """
-    return read_flat("d2sa", path, options, _masks)
+    release = Release.open("d2sa", path, images=images, regions=regions, split=split, licence=licence)
+    yield from read_flat(release, masks_of)
 
 
-def read_flat(kind: str, path: Path, options: Options, read_masks: ReadMasks) -> Iterator[Item | Bad]:
+def read_flat(release: Release, read_masks: ReadMasks) -> Iterator[Item | Bad]:
     """Items of a COCO-style file; `read_masks` knows where its dialect keeps the masks."""
-    data = annotation_file(path)
-    folder = options.images_or_raise(kind)
-    names = {c["id"]: str(c.get("name", c["id"])) for c in data.get("categories", ())}
-    licences = {c["id"]: str(c.get("name", c["id"])) for c in data.get("licenses", ()) if "id" in c}
-    photos = {p["id"]: p for p in data["images"]}
-    by_photo: dict[Any, list[Mapping[str, Any]]] = {}
-    for annotation in data["annotations"]:
-        by_photo.setdefault(annotation.get("image_id"), []).append(annotation)
-    for image_id, group in by_photo.items():
-        where = f"{path}: image {image_id}"
-        photo = photos.get(image_id)
-        if photo is None:
-            yield Bad(InputError(where, "an annotation names it, but it is not listed", "mend the file"))
-            continue
+    categories = _names(release.content.get("categories", ()))
+    licences = _names(release.content.get("licenses", ()))
+    for group in _by_photo(release.content["annotations"]):
         try:
-            file = find_photo(folder, str(photo["file_name"]), where)
-            size = (int(number(photo.get("height"), where, "height")), int(number(photo.get("width"), where, "width")))
+            photo = release.photo(group[0].get("image_id"))
         except InputError as error:
             yield Bad(error)
             continue
         items: list[Item] = []
         for k, annotation in enumerate(group, start=1):
-            at = f"{path}: annotation {annotation.get('id', k)}"
+            at = f"{release.path}: annotation {annotation.get('id', k)}"
             try:
-                if int(number(annotation.get("iscrowd", 0), at, "iscrowd")):
-                    raise InputError(at, "a crowd is no single thing", "use --skip-bad")
-                amodal, modal = read_masks(annotation, size, at)
-                own = annotation.get(EXTENSION, {})
-                stem = Path(str(photo["file_name"])).stem
+                amodal, modal = _masks(annotation, photo.size, at, read_masks)
                 item = Item(
-                    id=str(own.get("sample_id", f"{stem}-{annotation.get('id', k)}")),
-                    split=options.split_of(path),
-                    group_id=stem,
-                    photo=file,
-                    size=size,
+                    id=f"{photo.stem}-{annotation.get('id', k)}",
+                    split=release.split,
+                    group_id=photo.stem,
+                    photo=photo.file,
+                    size=photo.size,
                     amodal=amodal,
                     modal=modal,
-                    category=names.get(annotation.get("category_id"), "unnamed").strip().lower(),
-                    licence=licences.get(photo.get("license"), options.licence),
-                    notes={"kind": kind, "image_id": image_id, "annotation_id": annotation.get("id")}
-                    | {key: annotation[key] for key in ("oco_id", "ico_id", "layer_order") if key in annotation},
+                    category=categories.get(annotation.get("category_id"), "unnamed").strip().lower(),
+                    licence=licences.get(photo.entry.get("license"), release.licence),
+                    notes=_notes(release.kind, photo, annotation),
                 )
-                items.append(consistent(extended(item, own, folder), at))
+                items.append(consistent(restored(item, annotation, photo.entry, release.folder, at), at))
             except InputError as error:
                 yield Bad(error)
-        yield from (i for i in with_occluders(items) if options.regions == "all" or is_person(i.category))
+        yield from release.chosen(items)
 
 
-def extended(item: Item, own: Mapping[str, Any], folder: Path) -> Item:
-    """The item with what our own exports keep beside the dialect's fields; without them, as it is."""
-    if not own:
-        return item
-    return replace(
-        item,
-        group_id=str(own["group_id"]),
-        human_id=str(own["human_id"]),
-        variant=int(own["variant"]),
-        licence=str(own["licence"]),
-        category=str(own["category"]),
-        occluders=tuple(own["occluders"]),
-        initial=own.get("initial_mask"),
-        complete=folder / own["complete_file_name"] if "complete_file_name" in own else None,
-        parsing=folder / own["parsing_file_name"] if "parsing_file_name" in own else None,
-        notes=own["provenance"],
-    )
+def _names(entries: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
+    """Names of categories or licences by id."""
+    return {e["id"]: str(e.get("name", e["id"])) for e in entries if "id" in e}
 
 
-def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
+def _by_photo(annotations: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    groups: dict[Any, list[Mapping[str, Any]]] = {}
+    for annotation in annotations:
+        image_id = annotation.get("image_id")
+        groups.setdefault(image_id if isinstance(image_id, int | str) else repr(image_id), []).append(annotation)
+    return list(groups.values())
+
+
+def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str, read_masks: ReadMasks) -> tuple[RLE, RLE]:
+    if int(number(annotation.get("iscrowd", 0), where, "iscrowd")):
+        raise InputError(where, "a crowd is no single thing", "use --skip-bad")
+    return read_masks(annotation, size, where)
+
+
+def _notes(kind: str, photo: Photo, annotation: Mapping[str, Any]) -> dict[str, Any]:
+    notes = {"kind": kind, "image_id": photo.entry["id"], "annotation_id": annotation.get("id")}
+    return notes | {key: annotation[key] for key in _DEPTH if key in annotation}
+
+
+def masks_of(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
+    """Amodal and modal mask of a D2SA annotation."""
     amodal = read_rle(annotation.get("segmentation"), size, where, "segmentation")
-    if annotation.get("visible_mask"):
-        return amodal, read_rle(annotation["visible_mask"], size, where, "visible_mask")
-    if annotation.get("invisible_mask"):
-        return amodal, minus(amodal, read_rle(annotation["invisible_mask"], size, where, "invisible_mask"))
-    rate = number(annotation.get("occlude_rate", 0), where, "occlude_rate")
-    if rate > 0:
-        raise InputError(where, f"occlude_rate is {rate}, but there is no visible_mask", "mend it, or use --skip-bad")
-    return amodal, amodal
+    return amodal, visible(annotation, amodal, size, where)

@@ -9,13 +9,12 @@ from pathlib import Path
 from deocc_bench.core import images, masks
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
-from deocc_bench.exchange.importers import Options
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
 
 _CURE = "add the file, or use --skip-bad"
 
 
-def read(path: Path, options: Options) -> Iterator[Item | Bad]:
+def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator[Item | Bad]:
     """Items sorted by id.
 
     Raises:
@@ -29,25 +28,25 @@ def read(path: Path, options: Options) -> Iterator[Item | Bad]:
         raise InputError(path / "images", "holds no photos", f"it takes {', '.join(images.IMAGE_SUFFIXES)}")
     for photo in photos:
         try:
-            yield consistent(_item(path, photo, options), str(path / "amodal" / f"{photo.stem}.png"))
+            yield consistent(_item(path, photo, split or "test", licence), str(path / "amodal" / f"{photo.stem}.png"))
         except InputError as error:
             yield Bad(error)
 
 
-def _item(root: Path, photo: Path, options: Options) -> Item:
+def _item(root: Path, photo: Path, split: str, licence: str) -> Item:
     name = photo.stem
     size = images.image_size(photo)
     parsing, initial = root / "parsing" / f"{name}.png", root / "initial" / f"{name}.png"
     complete = next((p for s in images.IMAGE_SUFFIXES if (p := root / "complete" / f"{name}{s}").is_file()), None)
     return Item(
         id=name,
-        split=options.split or "test",
+        split=split,
         group_id=name,
         photo=photo,
         size=size,
         amodal=_mask(root / "amodal" / f"{name}.png", size),
         modal=_mask(root / "modal" / f"{name}.png", size),
-        licence=options.licence,
+        licence=licence,
         complete=complete,
         parsing=parsing if parsing.is_file() else None,
         initial=_mask(initial, size) if initial.is_file() else None,

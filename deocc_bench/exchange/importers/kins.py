@@ -13,18 +13,22 @@ from typing import Any
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
-from deocc_bench.exchange.importers import Options
 from deocc_bench.exchange.importers.annotated import Bad, Item, read_rle
 from deocc_bench.exchange.importers.d2sa import read_flat
+from deocc_bench.exchange.importers.release import Release
 
 
-def read(path: Path, options: Options) -> Iterator[Item | Bad]:
-    """Items photo by photo.
+def read(
+    path: Path, *, images: Path | None = None, regions: str = "all", split: str | None = None, licence: str = ""
+) -> Iterator[Item | Bad]:
+    """Items photo by photo; options as in `d2sa`.
 
     Raises:
+        UsageError: no folder of photos.
         InputError: the file is missing or not of this schema.
     """
-    return read_flat("kins", path, options, _masks)
+    release = Release.open("kins", path, images=images, regions=regions, split=split, licence=licence)
+    yield from read_flat(release, _masks)
 
 
 def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[RLE, RLE]:

@@ -6,8 +6,8 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from deocc_bench.core import images, initial_masks, masks
+from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.dataset import DatasetReader, sample_digest
-from deocc_bench.core.dataset_writer import Line, finish, stable_id
+from deocc_bench.core.dataset_writer import Line, as_line, finish, stable_id
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, write_error
 from deocc_bench.core.labels import LIP
@@ -46,6 +47,7 @@ def write_dataset(
     items: Iterable[Item | Bad],
     out: str | Path,
     name: str,
+    *,
     initial_mask: str | None = None,
     seed: int = 0,
     skip_bad: bool = False,
@@ -83,7 +85,7 @@ def write_dataset(
                 if item.id in known:
                     raise InputError(file, f"two samples are called {item.id}", _CURE)
                 pixels = _read(file, item) if pixels is None else pixels
-                line = _write(root, photos, item, pixels, initial_mask, seed)
+                line = _write(photos, item, pixels, initial_mask, seed)
             except InputError as error:
                 _reject(error, report, skip_bad)
                 continue
@@ -169,7 +171,7 @@ def _read(file: Path, item: Item) -> np.ndarray:
     return pixels
 
 
-def _write(root: Path, photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | None, seed: int) -> Line:
+def _write(photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | None, seed: int) -> Line:
     """Write what belongs to one sample and return its records."""
     complete = parsing = None
     if item.complete is not None:
@@ -178,48 +180,54 @@ def _write(root: Path, photos: _Photos, item: Item, pixels: np.ndarray, initial_
         labels = images.read_indices(item.parsing)
         LIP.check(labels, item.parsing)
         parsing = fit_parsing(labels, masks.decode(item.amodal), str(item.parsing))
+    initial = _initial(item, initial_mask, seed, parsing)
     # Nothing is written before everything is read: a rejected sample leaves no file behind.
     image_name = photos.name("images", item.split, item.photo)
-    number = stable_id(item.id)
-    image: dict[str, Any] = {
-        "id": stable_id(f"photo:{image_name}"),
-        "file_name": image_name,
-        "height": item.size[0],
-        "width": item.size[1],
-        "group_id": item.group_id,
-        "licence": item.licence,
-    }
-    whole, hidden = masks.area(item.amodal), minus(item.amodal, item.modal)
-    annotation: dict[str, Any] = {
-        "id": number,
-        "image_id": image["id"],
-        "category_id": 1,
-        "category": item.category,
-        "iscrowd": 0,
-        "sample_id": item.id,
-        "human_id": item.human_id or item.id,
-        "variant": item.variant,
-        "segmentation": item.amodal,
-        "bbox": masks.bbox(item.amodal),
-        "area": whole,
-        "visible_mask": item.modal,
-        "invisible_mask": hidden,
-        "occlude_rate": masks.area(hidden) / whole,
-        "occluders": [dict(o) for o in item.occluders or ()],
-        "provenance": dict(item.notes),
-    }
-    # One photo may hold several samples, so what belongs to one of them is named by its annotation.
+    names: dict[str, str] = {}
     if complete is not None and item.complete is not None:
-        annotation["complete_file_name"] = photos.name("complete", item.split, item.complete)
+        names["complete_file_name"] = photos.name("complete", item.split, item.complete)
     if parsing is not None:
-        annotation["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
-        images.write_png(root / annotation["parsing_file_name"], parsing, LIP.palette())
-    initial = _initial(item, initial_mask, seed, parsing)
-    if initial is not None:
-        annotation["initial_mask"] = initial
-        annotation["initial_iou"] = masks.iou(initial, item.modal)
-    annotation["digest"] = sample_digest(item.id, item.split, annotation, pixels, complete, parsing)
-    return {"image": image, "annotation": annotation, "split": item.split}
+        names["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
+        images.write_png(photos.root / names["parsing_file_name"], parsing, LIP.palette())
+    image, annotation = _records(item, image_name, names, initial)
+    digest = sample_digest(annotation, item.split, image=pixels, complete=complete, parsing=parsing)
+    return as_line(image, replace(annotation, digest=digest), item.split)
+
+
+def _records(
+    item: Item, image_name: str, names: Mapping[str, str], initial: RLE | None
+) -> tuple[ImageEntry, Annotation]:
+    """The records of a sample, without its digest."""
+    kept = item.kept
+    image = ImageEntry(
+        id=stable_id(f"photo:{image_name}") if kept.image_id is None else kept.image_id,
+        file_name=image_name,
+        height=item.size[0],
+        width=item.size[1],
+        group_id=item.group_id,
+        licence=item.licence,
+        extra=kept.image,
+        **{key: name for key, name in names.items() if key in kept.files_of_image},
+    )
+    annotation = Annotation.of_masks(
+        id=stable_id(item.id),
+        image_id=image.id,
+        sample_id=item.id,
+        human_id=item.human_id or item.id,
+        variant=item.variant,
+        category=item.category,
+        amodal=item.amodal,
+        modal=item.modal,
+        invisible=minus(item.amodal, item.modal),
+        initial=initial,
+        occluders=item.occluders or (),
+        parts_hidden=kept.parts_hidden,
+        provenance=dict(item.notes),
+        extra=kept.annotation,
+        # One photo may hold several samples, so what belongs to one of them is named by its annotation.
+        **{key: name for key, name in names.items() if key not in kept.files_of_image},
+    )
+    return image, annotation
 
 
 def _initial(item: Item, spec: str | None, seed: int, parsing: np.ndarray | None) -> RLE | None:
@@ -228,7 +236,8 @@ def _initial(item: Item, spec: str | None, seed: int, parsing: np.ndarray | None
     modal, amodal = masks.decode(item.modal), masks.decode(item.amodal)
     occluder = None
     if item.occluders is not None:
-        occluder = initial_masks.front_mask(item.occluders, int((amodal & ~modal).sum()), item.size)
+        front = [o.segmentation for o in item.occluders if not o.behind]
+        occluder = initial_masks.front_mask(front, int((amodal & ~modal).sum()), item.size)
     truth = initial_masks.Truth(modal, amodal, occluder, parsing)
     return masks.encode(initial_masks.make(spec, truth, rng(seed, "initial-mask", spec, item.id)))
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.files import atomic_write, read_json
 from deocc_bench.core.registry import unknown
+from deocc_bench.training.networks import UNET
+from deocc_bench.training.request import TrainingRequest
+from deocc_bench.training.run import run_training
+from deocc_bench.training.validation import score_weights
 
-UNET = "unet"
+if TYPE_CHECKING:
+    from deocc_bench.models.training.config import TrainConfig
+
 # Row -> network settings that differ from the preset; the plain U-Net is a network of its own.
 MASK_ROWS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
@@ -37,6 +50,43 @@ def rows_of(stage: str, chosen: Sequence[str] = ()) -> dict[str, Mapping[str, An
         if name not in rows:
             raise UsageError(unknown(f"row of the {stage} ablation", name, rows))
     return {name: rows[name] for name in chosen} if chosen else dict(rows)
+
+
+def run_ablation(
+    request: TrainingRequest, config: TrainConfig, out: Path, rows: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Train and score each row, unless it is finished; `ablation.csv` and `ablation.md` grow with each."""
+    results: list[dict[str, Any]] = []
+    for name, changes in rows.items():
+        results.append(_result(name, _asked(request, name, changes), config, out / name))
+        atomic_write(out / "ablation.csv", _to_csv(results))
+        atomic_write(out / "ablation.md", to_markdown(results))
+    return results
+
+
+def _asked(request: TrainingRequest, name: str, changes: Mapping[str, Any]) -> TrainingRequest:
+    if name == UNET:
+        return dataclasses.replace(request, preset=UNET, net=())
+    pairs = tuple(f"{key}={str(value).lower()}" for key, value in changes.items())
+    return dataclasses.replace(request, net=(*request.net, *pairs))
+
+
+def _result(name: str, request: TrainingRequest, config: TrainConfig, folder: Path) -> dict[str, Any]:
+    if not (folder / "train.json").exists():
+        click.echo(f"row {name}", err=True)
+        run_training(request, config, folder, resume=(folder / "last.ckpt").exists())
+    record = read_json(folder / "train.json")
+    minutes = round(record["seconds"] / 60, 1)
+    about = {"row": name, "parameters": record["parameters"], "steps": record["steps"], "minutes": minutes}
+    return about | score_weights(request, folder / "weights.safetensors")
+
+
+def _to_csv(results: Sequence[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(k for r in results for k in r)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(results)
+    return buffer.getvalue()
 
 
 def to_markdown(results: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,243 @@
+"""The annotation record: what a dataset says about one sample and its image, with one way to JSON and back.
+
+`from_json` checks types and keeps the keys it does not know in `extra`; `to_json` writes the same object again. A field
+that is absent from the file is None here and stays absent.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from deocc_bench.core import masks
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.masks import RLE
+
+_CURE = "make the dataset anew, or mend the file"
+
+
+class _Kind(NamedTuple):
+    """A type of JSON value: how a message names it, and how it is recognised."""
+
+    says: str
+    holds: Callable[[Any], bool]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return _whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _mask(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("counts"), str | list):
+        return False
+    size = value.get("size")
+    return isinstance(size, list) and len(size) == 2 and all(map(_whole, size))
+
+
+def _named_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_number, value.values()))
+
+
+# Metadata of the fields below.
+_TEXT = {"kind": _Kind("a text", lambda v: isinstance(v, str))}
+_ID = {"kind": _Kind("a whole number or a text", lambda v: _whole(v) or isinstance(v, str))}
+_WHOLE = {"kind": _Kind("a whole number", _whole)}
+_NUMBER = {"kind": _Kind("a number", _number)}
+_FLAG = {"kind": _Kind("true or false", lambda v: isinstance(v, bool))}
+_MASK = {"kind": _Kind('an RLE mask {"size": [height, width], "counts": ...}', _mask)}
+_BOX = {"kind": _Kind("a list of four numbers", lambda v: isinstance(v, list) and len(v) == 4 and all(map(_number, v)))}
+_NUMBERS = {"kind": _Kind("an object of numbers", _named_numbers)}
+_OBJECT = {"kind": _Kind("an object", lambda v: isinstance(v, dict))}
+_LIST = {"kind": _Kind("a list", lambda v: isinstance(v, list))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """What the three records share: JSON in and out by the table of their fields."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Any, where: str | Path) -> Self:
+        """The record of a JSON object.
+
+        Args:
+            where: file and entry, for messages.
+
+        Raises:
+            InputError: a required field is missing, or a field has the wrong type.
+        """
+        if not isinstance(data, Mapping):
+            raise InputError(where, f"must be an object, got {reprlib.repr(data)}", _CURE)
+        kinds, required = _table(cls)  # type: ignore[arg-type]  # mypy takes no class with __eq__ as hashable
+        missing = [name for name in required if data.get(name) is None]
+        if missing:
+            raise InputError(where, f"lacks {', '.join(missing)}", _CURE)
+        # Null means "nothing", but a file that says so keeps saying so.
+        values = {name: data[name] for name in kinds if data.get(name) is not None}
+        for name, value in values.items():
+            if not kinds[name].holds(value):
+                raise InputError(where, f"{name} must be {kinds[name].says}, got {reprlib.repr(value)}", _CURE)
+        return cls(**cls._parsed(values, where), extra={k: v for k, v in data.items() if k not in values})
+
+    @classmethod
+    def _parsed(cls, values: dict[str, Any], where: str | Path) -> dict[str, Any]:
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object, `extra` included; fields that are None are left out."""
+        named = {name: getattr(self, name) for name in _table(type(self))[0]}  # type: ignore[arg-type]
+        return {**self.extra, **{name: value for name, value in named.items() if value is not None}}
+
+    def updated(self, changes: Mapping[str, Any], where: str | Path) -> Self:
+        """The record with further JSON fields, known or not.
+
+        Raises:
+            InputError: a known field of the wrong type.
+        """
+        return type(self).from_json({**self.to_json(), **changes}, where) if changes else self
+
+
+@cache
+def _table(cls: Any) -> tuple[dict[str, _Kind], tuple[str, ...]]:
+    """Kind by field name, and the names of the required fields."""
+    known = [f for f in fields(cls) if "kind" in f.metadata]
+    return {f.name: f.metadata["kind"] for f in known}, tuple(f.name for f in known if f.default is MISSING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OccluderEntry(_Record):
+    """An occluder of a sample.
+
+    Args:
+        order: 1 is nearest to the viewer.
+        segmentation: its visible part.
+        group_id: the photo it was cut from.
+        behind: it stands behind the person.
+    """
+
+    id: str = field(metadata=_TEXT)
+    category: str = field(metadata=_TEXT)
+    order: int = field(metadata=_WHOLE)
+    segmentation: RLE = field(metadata=_MASK)
+    group_id: str | None = field(default=None, metadata=_TEXT)
+    licence: str | None = field(default=None, metadata=_TEXT)
+    behind: bool | None = field(default=None, metadata=_FLAG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEntry(_Record):
+    """An image of a dataset; file names are relative to its folder.
+
+    Args:
+        id: COCO id.
+        group_id: the photo; a split keeps all its samples together.
+        complete_file_name, parsing_file_name: where the image has one sample; else its annotation names them.
+    """
+
+    id: int | str = field(metadata=_ID)
+    file_name: str = field(metadata=_TEXT)
+    height: int = field(metadata=_WHOLE)
+    width: int = field(metadata=_WHOLE)
+    group_id: str = field(metadata=_TEXT)
+    licence: str | None = field(default=None, metadata=_TEXT)
+    complete_file_name: str | None = field(default=None, metadata=_TEXT)
+    parsing_file_name: str | None = field(default=None, metadata=_TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotation(_Record):
+    """A sample of a dataset; masks are RLE of the image's size.
+
+    Args:
+        id, image_id: COCO ids.
+        segmentation, visible_mask, invisible_mask: amodal, modal, amodal & ~modal.
+        bbox, area: of the amodal mask.
+        occlude_rate: invisible / amodal pixels.
+        initial_mask, initial_iou: a detector's mask of the visible person, and its IoU with the modal mask.
+        category: the target's name in its source; None is a person.
+        parts_hidden: invisible share of each part's pixels.
+        provenance: how the sample was made, or where it comes from.
+        digest: see `core.dataset.sample_digest`.
+    """
+
+    id: int | str = field(metadata=_ID)
+    image_id: int | str = field(metadata=_ID)
+    sample_id: str = field(metadata=_TEXT)
+    segmentation: RLE = field(metadata=_MASK)
+    visible_mask: RLE = field(metadata=_MASK)
+    occlude_rate: float = field(metadata=_NUMBER)
+    invisible_mask: RLE | None = field(default=None, metadata=_MASK)
+    initial_mask: RLE | None = field(default=None, metadata=_MASK)
+    initial_iou: float | None = field(default=None, metadata=_NUMBER)
+    bbox: Sequence[float] | None = field(default=None, metadata=_BOX)
+    area: int | None = field(default=None, metadata=_NUMBER)
+    category_id: int | None = field(default=None, metadata=_WHOLE)
+    category: str | None = field(default=None, metadata=_TEXT)
+    iscrowd: int | None = field(default=None, metadata=_WHOLE)
+    human_id: str | None = field(default=None, metadata=_TEXT)
+    variant: int | None = field(default=None, metadata=_WHOLE)
+    occluders: tuple[OccluderEntry, ...] | None = field(default=None, metadata=_LIST)
+    parts_hidden: Mapping[str, float] | None = field(default=None, metadata=_NUMBERS)
+    provenance: Mapping[str, Any] | None = field(default=None, metadata=_OBJECT)
+    complete_file_name: str | None = field(default=None, metadata=_TEXT)
+    parsing_file_name: str | None = field(default=None, metadata=_TEXT)
+    digest: str | None = field(default=None, metadata=_TEXT)
+
+    @classmethod
+    def of_masks(
+        cls, *, amodal: RLE, modal: RLE, invisible: RLE, initial: RLE | None = None, **others: Any
+    ) -> Annotation:
+        """The annotation of a person, with every number that follows from the masks.
+
+        Args:
+            others: further fields by name.
+        """
+        if initial is not None:
+            iou = masks.iou(initial, modal)
+            others |= {"initial_mask": initial, "initial_iou": iou}
+            if iou is None:  # both masks are empty: the file says null
+                others["extra"] = {**others.get("extra", {}), "initial_iou": None}
+        whole = masks.area(amodal)
+        return cls(
+            segmentation=amodal,
+            visible_mask=modal,
+            invisible_mask=invisible,
+            bbox=masks.bbox(amodal),
+            area=whole,
+            occlude_rate=masks.area(invisible) / whole,
+            category_id=1,
+            iscrowd=0,
+            **others,
+        )
+
+    @classmethod
+    def _parsed(cls, values: dict[str, Any], where: str | Path) -> dict[str, Any]:
+        if "occluders" in values:
+            entries = enumerate(values["occluders"], start=1)
+            parsed = tuple(OccluderEntry.from_json(o, f"{where}: occluder {k}") for k, o in entries)
+            return {**values, "occluders": parsed}
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """The COCO annotation."""
+        content = super().to_json()
+        if self.occluders is not None:
+            content["occluders"] = [o.to_json() for o in self.occluders]
+        return content
+
+    @property
+    def invisible(self) -> RLE:
+        """The invisible mask: as stored, or from the two others."""
+        if self.invisible_mask is not None:
+            return self.invisible_mask
+        return masks.encode(masks.decode(self.segmentation) & ~masks.decode(self.visible_mask))
