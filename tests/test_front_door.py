@@ -177,6 +177,7 @@ def test_annotations_need_no_pixels(few: Path, tmp_path: Path) -> None:
     assert table["categories"].tolist() == ["box", "crate", "box", "crate"]
     assert table[["occluders", "complete", "initial"]].drop_duplicates().values.tolist() == [[1, True, True]]
     assert samples[0].amodal.any()
+    assert samples[0].occluders[0].mask.any()
     with pytest.raises(InputError, match="no such file"):
         _ = samples[0].image
 
