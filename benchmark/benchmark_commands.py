@@ -189,12 +189,13 @@ def latency(
     from deocc_bench.benchmark import machine, tables
     from deocc_bench.core.files import atomic_write, dump_json
     from deocc_bench.methods import loading
+    from deocc_bench.methods.method import Method
 
     place = resolve_device(device)
     machine.set_threads(threads)
     given = loading.parse_options(options)
 
-    def make(name: str) -> loading.Method:
+    def make(name: str) -> Method:
         method = loading.load_method(name, given, device)
         if "truth" in method.all_needs:
             raise UsageError(f"method {name!r} reads the truth; its speed means nothing")

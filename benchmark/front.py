@@ -87,7 +87,7 @@ def evaluate(
 
 
 def score(
-    predictions: str | Path,
+    predictions: str | Path | RunResult,
     data: Data,
     task: str | None = None,
     out: str | Path | None = None,
@@ -107,7 +107,7 @@ def score(
     """Score a prediction folder, as `deocc-bench score` does.
 
     Args:
-        predictions: the folder, or that of a run.
+        predictions: the folder, that of a run, or a record that `evaluate` wrote to a folder.
         data: a dataset folder, or samples of `load_dataset`, which bring their own split.
         task: "mask", "content" or "joint"; None: as `evaluate` noted beside the predictions.
         out: folder of the new record; None: nothing is written.
@@ -137,7 +137,7 @@ def score(
     if convention == ALL_CONVENTIONS:
         raise UsageError("a record holds one convention; score_conventions gives the table of all")
     with _folder(out) as folder:
-        return _kept(rescore_folder(predictions, data, task, folder, given)[0], out)
+        return _kept(rescore_folder(run_folder(predictions), data, task, folder, given)[0], out)
 
 
 def compare(

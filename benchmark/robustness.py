@@ -13,7 +13,7 @@ from deocc_bench.benchmark.evaluate import Job, evaluate_method, prepare
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.files import atomic_write, dump_json
 from deocc_bench.core.results import RunResult
-from deocc_bench.methods.loading import Method
+from deocc_bench.methods.method import Method
 
 ROBUSTNESS_FILE = "robustness.json"
 # Task -> the metric of the curve.

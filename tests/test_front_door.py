@@ -177,10 +177,12 @@ def test_annotations_need_no_pixels(few: Path, tmp_path: Path) -> None:
     assert table["categories"].tolist() == ["box", "crate", "box", "crate"]
     assert table[["occluders", "complete", "initial"]].drop_duplicates().values.tolist() == [[1, True, True]]
     assert samples[0].amodal.any()
+    assert samples[0].occluders[0].mask.any()
     with pytest.raises(InputError, match="no such file"):
         _ = samples[0].image
 
 
+@pytest.mark.slow
 def test_the_default_loader_collates_samples(few: Path) -> None:
     from torch.utils.data import DataLoader
 
@@ -189,6 +191,8 @@ def test_the_default_loader_collates_samples(few: Path) -> None:
     assert batch["id"] == [s.id for s in same]
     assert np.array_equal(batch["amodal"][:, 0].numpy(), np.stack([s.amodal for s in same]))
     assert np.array_equal(batch["image"].mul(255).round().byte().permute(0, 2, 3, 1), np.stack([s.image for s in same]))
+    many = DataLoader(same.as_torch(), batch_size=3, num_workers=1, multiprocessing_context="spawn")
+    assert next(iter(many))["image"].equal(batch["image"])
     sums = same.as_torch(lambda item: item["amodal"].sum(), fields=("amodal",))
     assert next(iter(DataLoader(sums, batch_size=3))).tolist() == [int(s.amodal.sum()) for s in same]
 
@@ -245,6 +249,7 @@ def test_score_and_compare_give_what_the_commands_give(tiny: Path, tmp_path: Pat
     one = db.evaluate(Wider(), tiny, "mask", tmp_path / "one", seed=3, initial_mask="shift:4", resamples=50)
     two = db.evaluate("convex-hull", tiny, "mask", tmp_path / "two", resamples=50)
     assert db.score(tmp_path / "one", tiny, resamples=50).metrics == one.metrics
+    assert db.score(one, tiny, resamples=50).metrics == one.metrics
     printed = run("score", tmp_path / "one", "--data", tiny, "--resamples", 50, "--json").stdout
     assert json.loads(printed)["metrics"] == one.to_json()["metrics"]
     report = db.compare(one, two)

@@ -127,6 +127,21 @@ class SampleRecord:
     def _below(self, name: str | None) -> Path | None:
         return self.root / name if name else None
 
+    def load_occluders(self) -> tuple[PlacedOccluder, ...]:
+        """The placed occluders, their masks decoded; no pixels are read."""
+        return tuple(
+            PlacedOccluder(
+                id=o.id,
+                category=o.category,
+                order=o.order,
+                mask=masks.decode(o.segmentation),
+                licence=o.licence or "",
+                behind=bool(o.behind),
+                group_id=o.group_id or "",
+            )
+            for o in self.truth.occluders or ()
+        )
+
     def load(self) -> Sample:
         """Decode everything. Raises InputError for a missing or broken file, InvariantError for contradictory truth."""
         complete, parsing, initial = self.complete_path, self.parsing_path, self.initial
@@ -142,18 +157,7 @@ class SampleRecord:
             modal=masks.decode(self.modal),
             initial=masks.decode(initial) if initial else None,
             parsing=images.read_indices(parsing) if parsing else None,
-            occluders=tuple(
-                PlacedOccluder(
-                    id=o.id,
-                    category=o.category,
-                    order=o.order,
-                    mask=masks.decode(o.segmentation),
-                    licence=o.licence or "",
-                    behind=bool(o.behind),
-                    group_id=o.group_id or "",
-                )
-                for o in self.truth.occluders or ()
-            ),
+            occluders=self.load_occluders(),
             provenance=dict(self.truth.provenance or {}),
         )
 

@@ -93,7 +93,7 @@ class LoadedSample:
     @cached_property
     def occluders(self) -> tuple[PlacedOccluder, ...]:
         """The placed occluders with the mask of what is seen of them, the nearest to the viewer first."""
-        return tuple(sorted(self.load().occluders, key=lambda o: o.order))
+        return tuple(sorted(self.record.load_occluders(), key=lambda o: o.order))
 
     def load(self) -> Sample:
         """Everything at once, with the invariants checked.
@@ -245,7 +245,7 @@ _COLUMNS = (
 
 
 def _row(record: SampleRecord) -> tuple[object, ...]:
-    front = [o for o in record.occluders if not o.get("behind")]
+    front = [o for o in record.truth.occluders or () if not o.behind]
     return (
         *(record.id, record.split, record.group_id, record.human_id, *record.size, record.occlusion_ratio),
         *(len(front), ", ".join(sorted(_categories(record)))),
@@ -255,4 +255,4 @@ def _row(record: SampleRecord) -> tuple[object, ...]:
 
 def _categories(record: SampleRecord) -> set[str]:
     """Categories of the occluders in front of the person."""
-    return {str(o["category"]) for o in record.occluders if not o.get("behind")}
+    return {o.category for o in record.truth.occluders or () if not o.behind}

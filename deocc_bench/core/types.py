@@ -144,7 +144,8 @@ class Sample:
     @property
     def invisible(self) -> np.ndarray:
         """bool H x W: amodal & ~modal."""
-        return self.amodal & ~self.modal
+        hidden: np.ndarray = self.amodal & ~self.modal
+        return hidden
 
     @property
     def occlusion_ratio(self) -> float:

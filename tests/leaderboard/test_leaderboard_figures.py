@@ -13,7 +13,7 @@ from deocc_bench.core import images, masks, painting
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.files import atomic_write, dump_json
-from deocc_bench.leaderboard import figures, pictures
+from deocc_bench.leaderboard import figures
 from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, draw_figures
 from deocc_bench.leaderboard.samples import sample_values
 
@@ -22,7 +22,7 @@ def test_mask_layer_tells_the_four_cases_apart() -> None:
     amodal = np.array([[1, 1, 1, 0]], bool)
     modal = np.array([[1, 0, 0, 0]], bool)
     predicted = np.array([[1, 1, 0, 1]], bool)
-    layer = pictures._layer(predicted, amodal, modal)
+    layer = painting.mask_layer(predicted, amodal, modal)
     assert layer.tolist() == [[painting.SEEN, painting.FOUND, painting.MISSED, painting.EXTRA]]
 
 
