@@ -18,6 +18,7 @@ from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
 from deocc_bench.methods.calling import hand_over
 from deocc_bench.methods.contract import Stage
 from deocc_bench.methods.devices import resolve_device
+from deocc_bench.models.config import DEFAULT_PRESET
 from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form
