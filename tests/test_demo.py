@@ -20,6 +20,7 @@ def refuse(*_: Any, **__: Any) -> None:
     raise AssertionError("the demo asked for the network")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shipped", [False, True])
 def test_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: bool) -> None:
     monkeypatch.setattr(socket, "create_connection", refuse)

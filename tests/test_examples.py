@@ -49,6 +49,7 @@ def bench(*arguments: str, path: Path | None = None) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env=env)
 
 
+@pytest.mark.slow
 def test_the_package_is_listed_with_what_it_can(installed: Path) -> None:
     done = bench("methods", "--json", path=installed)
     assert done.returncode == 0, done.stderr
@@ -59,6 +60,7 @@ def test_the_package_is_listed_with_what_it_can(installed: Path) -> None:
     assert row["problem"] is None
 
 
+@pytest.mark.slow
 def test_the_package_is_evaluated_by_its_name(installed: Path, data: Path, tmp_path: Path) -> None:
     common = ["--data", str(data), "--task", "joint", "--no-fid", "--resamples", "20", "-O", "grow=2.5"]
     done = bench("evaluate", "ellipse", *common, "--out", str(tmp_path / "run"), path=installed)
@@ -78,6 +80,7 @@ def test_the_method_needs_no_install_while_it_is_written(data: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_writes_a_folder_that_is_scored(data: Path, tmp_path: Path) -> None:
     script = EXAMPLES / "prediction_folder" / "predict.sh"
     answers = tmp_path / "answers"

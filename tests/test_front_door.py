@@ -82,6 +82,7 @@ def test_every_public_name_is_there() -> None:
         _ = db.evalute
 
 
+@pytest.mark.slow
 def test_leaderboard_is_the_room_and_the_function_in_any_order_of_imports() -> None:
     for first in ("from deocc_bench import leaderboard", "import deocc_bench.leaderboard.build"):
         code = f"{first}\nimport deocc_bench\nfrom deocc_bench import leaderboard as it\n"

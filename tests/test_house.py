@@ -85,6 +85,7 @@ def test_setup_cfg_lists_every_package() -> None:
     assert listed == found
 
 
+@pytest.mark.slow
 def test_wheel_holds_what_the_folders_hold(tmp_path: Path) -> None:
     # A copy: setuptools keeps what it once built in build/, and would pack files that are no longer there.
     source = tmp_path / "source"

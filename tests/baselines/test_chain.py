@@ -80,6 +80,7 @@ def parts_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_runs_its_parts(figures: DatasetReader, whole_batch: Batch) -> None:
     both = load_method("chain")
     assert (both.name, both.all_needs) == ("chain:nearest-template+telea", ("initial", "fit"))
@@ -162,6 +163,7 @@ def test_stages_of_the_parts_and_the_hand_over(parts_file: Path, whole_batch: Ba
     assert np.array_equal(value, whole_batch.images)
 
 
+@pytest.mark.slow
 def test_the_network_in_both_places(whole_batch: Batch) -> None:
     batch = replace(whole_batch, modal=None, amodal=None, parsing=None)
     first = load_method("chain:two-stage:tiny+telea", {"1.mirror": True, "1.size": 128, "2.radius": 3}, "cpu")
@@ -218,6 +220,7 @@ def test_wrong_chains(preset: str, options: dict[str, Any], says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_command_hands_options_to_the_parts(figures: DatasetReader, tmp_path: Path) -> None:
     common = ["--data", str(figures.root), "--task", "joint", "--no-fid", "--resamples", "0", "--limit", "2"]
     options = ["-O", "1.mirror=true", "-O", "2.radius=3", "--out", str(tmp_path / "run"), "--device", "cpu"]

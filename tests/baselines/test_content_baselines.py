@@ -56,6 +56,7 @@ def test_only_the_hole_changes(factory: type, ready: Callable[[type], Any], whol
     assert "Source:" in (factory.__doc__ or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", FILLS)
 def test_never_looks_at_occluder_or_background(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
     method = ready(factory)
@@ -67,6 +68,7 @@ def test_never_looks_at_occluder_or_background(factory: type, ready: Callable[[t
     assert np.array_equal(a[hole], b[hole])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", METHODS)
 def test_batches_do_not_matter(factory: type, ready: Callable[[type], Any], held_out: list, batch_of: Any) -> None:
     together = ready(factory).recover(batch_of(held_out)).images
@@ -75,6 +77,7 @@ def test_batches_do_not_matter(factory: type, ready: Callable[[type], Any], held
     assert np.array_equal(together, np.stack(alone[::-1]))
 
 
+@pytest.mark.slow
 def test_floor_and_ceiling(ready: Callable[[type], Any], whole_batch: Batch, complete: np.ndarray) -> None:
     found = {f.name: error(ready(f).recover(whole_batch).images, whole_batch, complete) for f in METHODS}
     assert found["oracle"] == 0

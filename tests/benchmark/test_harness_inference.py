@@ -45,6 +45,7 @@ def numbers(folder: Path) -> tuple[bytes, dict[str, Any], str | None]:
     return (folder / "samples.csv").read_bytes(), result.to_json()["metrics"], result.predictions_digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), [("Full", "joint"), ("Dice", "mask"), ("Paint", "content")])
 def test_batch_size_workers_and_order_change_nothing(
     tiny: Path, methods_file: Path, tmp_path: Path, name: str, task: str
@@ -78,6 +79,7 @@ def test_the_parts_of_the_time_add_up(tiny: Path, methods_file: Path, tmp_path: 
     assert (spent.data, spent.compute, spent.write, spent.samples) == (4.0, 4.0, 4.0, 14)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     arguments = ["evaluate", f"{methods_file}:Bad", "--data", str(tiny), "--task", "mask", "--batch-size", "2"]
     arguments += ["--resamples", "20", "--out", str(tmp_path / "run")]

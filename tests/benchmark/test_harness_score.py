@@ -239,6 +239,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(getattr(benchmark_commands, name), rest)
 
 
+@pytest.mark.slow
 def test_commands_from_end_to_end(
     tiny: Path, methods_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +317,7 @@ def test_what_was_noted_beside_predictions_counts(tiny: Path, methods_file: Path
         evaluate.rescore(runs / "grow" / "predictions", work)
 
 
+@pytest.mark.slow
 def test_distances_of_another_network_go_by_their_own_name(
     tiny: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

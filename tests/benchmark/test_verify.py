@@ -146,6 +146,7 @@ def test_what_can_not_be_scored_anew_is_a_finding(copy: Callable[[str], Path], t
     assert "the samples that it names are not those" in check(whole, tiny).findings[0]
 
 
+@pytest.mark.slow
 def test_chosen_samples_are_those_of_the_table(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     dataset = DatasetReader(tiny)
     work = Job(dataset, "test", dataset.ids("test")[5:9], tmp_path / "run", Scoring("mask", resamples=0))

@@ -65,6 +65,7 @@ ANNOTATION_MORE = {
 }
 
 
+@pytest.mark.slow
 @given(objects(ANNOTATION, ANNOTATION_MORE), objects(IMAGE, IMAGE_MORE))
 def test_json_comes_back_as_it_was(annotation: dict[str, Any], image: dict[str, Any]) -> None:
     for cls, data in ((Annotation, annotation), (ImageEntry, image)):

@@ -111,6 +111,7 @@ def total_of_runs(text: str) -> int:
     return sum(runs) if shift == 0 else -1
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.one_of(one_mask.map(lambda m: masks.encode(m)["counts"]), st.text("/0123456789Pabcdo", max_size=7)))
 def test_the_sum_of_the_runs_is_that_of_a_reader_of_single_characters(text: str) -> None:

@@ -73,6 +73,7 @@ def page(make_run: Any, tmp_path: Path) -> Path:
     return tmp_path / "out/leaderboard.html"
 
 
+@pytest.mark.slow
 def test_sorts_and_filters_by_keyboard(browser: Any, page: Path) -> None:
     keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
     view(browser, page)

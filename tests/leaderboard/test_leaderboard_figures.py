@@ -86,6 +86,7 @@ def test_undefined_samples_are_neither_worst_nor_best(make_run: Any, tmp_path: P
     assert not np.isnan(found.mean[chosen]).any()
 
 
+@pytest.mark.slow
 def test_figures_are_drawn(make_run: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `figures`)")
     runs = [make_run("a $x_1$"), make_run("b 🦊", 0.1, seed=2)]

@@ -112,6 +112,7 @@ def test_what_is_only_known_of_an_instance_is_no_mistake_of_the_class() -> None:
     assert contract.draws(Late()) == 2
 
 
+@pytest.mark.slow
 def test_every_registered_method_passes_with_its_own_name() -> None:
     for name in METHODS.names():
         owner = METHODS.load(name)

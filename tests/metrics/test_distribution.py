@@ -27,6 +27,7 @@ def by_sqrtm(x: np.ndarray, y: np.ndarray) -> float:
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * np.trace(root))
 
 
+@pytest.mark.slow
 def test_equal_identity_covariances_and_a_unit_shift_give_the_dimension() -> None:
     # Helmert's rows are orthonormal and orthogonal to (1, ..., 1): d + 1 rows of mean 0 and identity covariance.
     x = helmert(2049).T * np.sqrt(2048)

@@ -236,6 +236,7 @@ def test_properties_of_a_row(masks: np.ndarray) -> None:
         assert perfect[name]["value"] in (None, 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 11), st.randoms(use_true_random=False))
 def test_merge_equals_whole_in_any_order(cut: int, random: Any) -> None:

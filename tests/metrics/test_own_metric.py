@@ -72,6 +72,7 @@ def test_evaluate_and_samples_csv_show_it(runs: Path) -> None:
     assert "dists_human" not in read_result(runs / "c").metrics
 
 
+@pytest.mark.slow
 def test_the_leaderboard_prints_it_in_its_place_and_as_no_mask_metric(
     runs: Path, tiny: Path, site: Path, tmp_path: Path, installed: None
 ) -> None:
@@ -89,6 +90,7 @@ def test_the_leaderboard_prints_it_in_its_place_and_as_no_mask_metric(
     assert values.column.id == "dists_human"
 
 
+@pytest.mark.slow
 def test_a_record_with_a_metric_that_is_not_installed_loads_and_prints(runs: Path, tiny: Path, tmp_path: Path) -> None:
     request = LeaderboardRequest((runs,), tmp_path / "board", columns=("dists_human",), figures=False, embed_bytes=0)
     text = make(request).text

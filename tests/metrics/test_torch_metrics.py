@@ -17,8 +17,8 @@ from torchmetrics import MetricCollection
 
 import deocc_bench.metrics
 from deocc_bench.benchmark.evaluate import Job, evaluate_method
-from deocc_bench.benchmark.inference import initial_mask
 from deocc_bench.benchmark.score import Scoring
+from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.predictions import PredictionFolder
@@ -50,7 +50,7 @@ def scored(tiny: Path, methods_file: Path, tmp_path_factory: pytest.TempPathFact
     samples = []
     for record in (reader.record("test", i) for i in ids):
         s, p = record.load(), PredictionFolder(out / "predictions").read(record.id, record.size, "joint")
-        initial = initial_mask(record, scoring.initial_mask, scoring.seed)
+        initial = initial_masks.of_record(record, scoring.initial_mask, scoring.seed)
         arrays = {
             **{name: getattr(s, name) for name in ("amodal", "modal", "parsing", "image", "complete")},
             "initial": initial,

@@ -11,6 +11,7 @@ from tiny_dataset import write_dataset
 LOOP = Path(__file__).resolve().parent.parent.parent / "examples" / "torch_loop.py"
 
 
+@pytest.mark.slow
 def test_the_loop_learns_and_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_dataset(tmp_path / "small", {"train": 6, "test": 6}, odd_sizes=False)
     log = runpy.run_path(str(LOOP))["train"](str(folder), epochs=6)

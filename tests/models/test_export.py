@@ -40,6 +40,7 @@ def test_mask_network_on_onnxruntime(config: MaskConfig, tmp_path: Path, literal
         assert np.abs(value.numpy() - found[name]).max() < 1e-4, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [preset("tiny").content, ContentConfig(width=8)], ids=["tiny", "narrow"])
 def test_content_network_on_onnxruntime(config: ContentConfig, tmp_path: Path, literal: object) -> None:
     pytest.importorskip("onnx")

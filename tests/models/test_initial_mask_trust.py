@@ -71,6 +71,7 @@ def test_surprise_is_the_cross_entropy_per_pixel_of_the_outline() -> None:
     assert np.isfinite(network_surprise(0 * coverage, margin)).all()
 
 
+@pytest.mark.slow
 def test_true_masks_are_followed_and_a_detectors_are_not(tmp_path: Path) -> None:
     """Through the method, on drawn people: the modal mask is nearly the given one if that is true, in detail too."""
     method = TwoStage("tiny")

@@ -46,6 +46,7 @@ def assert_equal(expected: dict[str, torch.Tensor], found: object) -> None:
         assert (value - other).abs().max() < TOLERANCE, name
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_mask_network_at_paper_width(literal: ModuleType) -> None:
     net = literal.randomise(MaskNet()).eval()
@@ -55,6 +56,7 @@ def test_mask_network_at_paper_width(literal: ModuleType) -> None:
     assert_equal(expected, CpuMaskNet(net)(image, initial))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fuse_kernel", [1, 3])
 @torch.no_grad()
 def test_content_network_at_paper_width(fuse_kernel: int, literal: ModuleType) -> None:

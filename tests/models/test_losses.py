@@ -80,6 +80,7 @@ def term(stage_name: str, name: str, net: nn.Module, adversary: nn.Module, data:
 EVERY = [(kind, term.name) for kind, stage in STAGES.items() for term in stage.terms]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "name"), EVERY)
 def test_gradient_of_each_term_reaches_the_network_and_a_step_lowers_it(stage: str, name: str) -> None:
     data = batch(64 if stage == "mask" else 128)
@@ -106,6 +107,7 @@ def test_gradient_of_each_term_reaches_the_network_and_a_step_lowers_it(stage: s
     assert min(lowered) < float(before.detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_term_is_left_out_exactly_where_its_need_is_not_met(stage: str) -> None:
     """What a row says it needs is what its function cannot do without."""

@@ -105,6 +105,7 @@ def rarely(settings: TrainConfig) -> TrainConfig:
     return dataclasses.replace(settings, run=dataclasses.replace(settings.run, log=20, save=60))
 
 
+@pytest.mark.slow
 def test_mask_stage_overfits_eight_samples(tmp_path: Path) -> None:
     settings = config(120, 8, modal=1.0, amodal=1.0, invisible_iou=0.5)
     train(job(tmp_path, rarely(settings), build(BARE, seed=0)), ALONE)
@@ -121,6 +122,7 @@ def test_mask_stage_overfits_eight_samples(tmp_path: Path) -> None:
             assert (found & e.amodal).sum() / (found | e.amodal).sum() > 0.97
 
 
+@pytest.mark.slow
 def test_content_stage_overfits_eight_samples(tmp_path: Path) -> None:
     settings = rarely(config(60, 8, hole_l1=1.0))
     train(job(tmp_path, settings, build(CONTENT, seed=0), ContentStage(settings.loss)), ALONE)
@@ -128,6 +130,7 @@ def test_content_stage_overfits_eight_samples(tmp_path: Path) -> None:
     assert rows[-1]["hole_l1"] < 0.1 * rows[0]["hole_l1"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
     def settings() -> TrainConfig:
         made = config(8, modal=1.0, amodal=1.0, adversarial=0.1)
@@ -212,6 +215,7 @@ class Poisoned(MaskStage):
         return terms, judge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "told"),
     [
@@ -254,6 +258,7 @@ def test_killed_while_saving_keeps_the_checkpoint_before(tmp_path: Path, monkeyp
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_disk_full_is_one_line_and_the_checkpoint_before_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +315,7 @@ def test_a_run_without_a_length_is_refused(tmp_path: Path) -> None:
         train(job(tmp_path, config(0)), ALONE)
 
 
+@pytest.mark.slow
 def test_minutes_end_the_run_and_bring_the_rate_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(loop.time, "monotonic", lambda: 0.05 * next(ticks))
@@ -322,6 +328,7 @@ def test_minutes_end_the_run_and_bring_the_rate_down(tmp_path: Path, monkeypatch
     assert rows[-1]["lr"] < 0.1 * settings.optim.lr
 
 
+@pytest.mark.slow
 def test_validation_keeps_the_best_weights(tmp_path: Path) -> None:
     values = iter([0.5, 0.9, 0.7, 0.8])
     judged = []
@@ -398,6 +405,7 @@ with world("cpu", settings.optim.batch) as here:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_each_epoch_and_stay_equal(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(_TWO.format(tests=str(Path(__file__).parent), out=str(tmp_path)))

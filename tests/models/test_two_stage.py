@@ -129,6 +129,7 @@ def test_calls_leave_nothing_behind() -> None:
     assert not np.array_equal(alone[0], alone[1])
 
 
+@pytest.mark.slow
 def test_threads_do_not_disturb_each_other() -> None:
     method = TwoStage(size=128)
     plain = make_batch(128, 128)

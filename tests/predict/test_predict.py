@@ -180,6 +180,7 @@ def test_a_person_at_the_edge_and_a_single_pixel() -> None:
         assert found.image.shape == photo.shape  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_network_runs_on_a_photo_and_keeps_what_is_seen() -> None:
     photo, mask = scene(200, 150)
     network = load_method("two-stage", {"size": 128}, "cpu")

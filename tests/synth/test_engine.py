@@ -43,6 +43,7 @@ def test_every_item_is_handled_once(name: str) -> None:
     assert done == sorted((str(i), i) for i in range(25))
 
 
+@pytest.mark.slow
 def test_what_a_worker_raises_comes_back(name: str, tmp_path: Path) -> None:
     folders = [f"folder:{tmp_path / str(i)}" for i in range(3)]
     with pytest.raises(InputError, match=r"no such folder") as caught:
@@ -56,6 +57,7 @@ def test_a_worker_that_is_killed_is_told(name: str) -> None:
         list(engine.run(functools.partial, (os._exit,), [1, 2, 3], workers=2, engine=name))
 
 
+@pytest.mark.slow
 def test_ray_makes_the_same_dataset(ray: Any, tmp_path: Path) -> None:
     # More than a shard of humans, so that both workers have some.
     spec = SynthSpec(("mannequin:30",), ("shapes:20",), variants=1, size=64)

@@ -71,6 +71,7 @@ def assert_clear_of_border(human: Human) -> None:
     assert not (mask & border).any(), human.id
 
 
+@pytest.mark.slow
 def test_never_touches_the_frame():
     for human in population():
         assert_clear_of_border(human)
@@ -90,6 +91,7 @@ def test_every_lip_class_occurs():
     assert seen == set(range(20))
 
 
+@pytest.mark.slow
 def test_one_connected_person_without_specks():
     for human in population():
         count, _ = cv2.connectedComponents(human.mask.astype(np.uint8), connectivity=8)

@@ -42,6 +42,7 @@ def test_samples_are_whole(samples: OnlineSamples) -> None:
         assert np.array_equal(sample.parsing > 0, sample.amodal)
 
 
+@pytest.mark.slow
 def test_keyed_by_epoch_and_index_alone(samples: OnlineSamples) -> None:
     samples.set_epoch(0)
     forwards = [samples[i] for i in range(len(samples))]
@@ -94,6 +95,7 @@ def test_a_request_that_cannot_be_met_ends() -> None:
         OnlineSamples(spec, "train")[0]
 
 
+@pytest.mark.slow
 def test_torch_loader_takes_the_samples_themselves(samples: OnlineSamples) -> None:
     samples.set_epoch(0)
     loader = DataLoader(samples, batch_size=None, num_workers=2, multiprocessing_context="spawn")
@@ -111,6 +113,7 @@ def test_the_default_loader_collates_tensors_of_samples(samples: OnlineSamples) 
     assert np.array_equal(first["invisible"][2, 0].numpy(), samples[2].invisible)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers_that_persist_follow_the_epoch(context: str) -> None:
     """Each epoch's samples are those that a fresh process makes of that epoch, and no epoch repeats the one before."""

@@ -101,6 +101,7 @@ def site(tmp_path: Path) -> Path:
     return site
 
 
+@pytest.mark.slow
 def test_a_package_brings_humans_and_occluders_to_the_command_line(site: Path, tmp_path: Path) -> None:
     people, out = tmp_path / "people.txt", tmp_path / "data"
     people.write_text(" ".join(f"p{i:02d}" for i in range(30)))

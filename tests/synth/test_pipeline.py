@@ -106,11 +106,13 @@ def test_work_folder_is_gone_and_nothing_temporary_is_left(undisturbed: Path) ->
     assert not list(undisturbed.rglob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_same_bytes_with_two_workers(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     synthesise(spec_for(photos), tmp_path / "data", name="data", workers=2, quiet=True)
     assert contents(tmp_path / "data") == contents(undisturbed)
 
 
+@pytest.mark.slow
 def test_same_bytes_when_the_folder_is_listed_in_another_order(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     copy = tmp_path / photos.name
     names = sorted(p.relative_to(photos) for p in photos.rglob("*.png"))
@@ -121,6 +123,7 @@ def test_same_bytes_when_the_folder_is_listed_in_another_order(photos: Path, und
     assert contents(tmp_path / "data") == contents(undisturbed)
 
 
+@pytest.mark.slow
 def test_same_bytes_after_kill_and_resume(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
     command = [*CLI, "synth", "--humans", f"folder:{photos}", "--occluders", "shapes:30", "--variants", "2"]
@@ -157,6 +160,7 @@ def test_resume_refuses_other_settings(photos: Path, tmp_path: Path) -> None:
         synthesise(spec_for(photos), out, resume=True, quiet=True)
 
 
+@pytest.mark.slow
 def test_one_photo_more_changes_no_other_sample(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     more = tmp_path / photos.name
     shutil.copytree(photos, more)
@@ -167,6 +171,7 @@ def test_one_photo_more_changes_no_other_sample(photos: Path, undisturbed: Path,
     assert {i: after[i] for i in before} == before
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_samples(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     synthesise(spec_for(photos, seed=1), tmp_path / "data", quiet=True)
     assert DatasetReader(tmp_path / "data").fingerprint != DatasetReader(undisturbed).fingerprint
@@ -197,6 +202,7 @@ def test_people_hide_people_of_the_same_split(photos: Path, tmp_path: Path) -> N
     assert n > 20
 
 
+@pytest.mark.slow
 def test_options_do_what_they_say(photos: Path, tmp_path: Path) -> None:
     options = {
         "behind": 1.0,
@@ -256,6 +262,7 @@ def break_photos(folder: Path, how: str) -> None:
         images.write_png(label, np.zeros((200, 150, 3), np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "says"),
     [
@@ -333,6 +340,7 @@ def test_no_occluder_left_after_filters(photos: Path, tmp_path: Path) -> None:
         synthesise(spec, tmp_path / "out", quiet=True)
 
 
+@pytest.mark.slow
 def test_disk_full_is_one_line_and_can_be_resumed(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

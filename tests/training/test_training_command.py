@@ -43,6 +43,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_mask_stage_on_the_fly_then_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     run(train, "mask", *PEOPLE, *SHORT, "--out", out)
@@ -77,6 +78,7 @@ def test_mask_stage_on_the_fly_then_resumed(tmp_path: Path, capsys: pytest.Captu
         run(train, "content", *PEOPLE, *SHORT, *started)
 
 
+@pytest.mark.slow
 def test_content_stage_from_a_folder_with_validation(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +94,7 @@ def test_content_stage_from_a_folder_with_validation(
     assert "ssim_invisible" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "size", "missing", "kept"),
     [("mask", 64, "parsing_modal, parsing_amodal", "amodal"), ("content", 128, "part_colour", "hole_l1")],
@@ -122,12 +125,14 @@ def test_a_dataset_without_parsing_trains_without_those_terms_and_says_so(
     assert row[kept] > 0
 
 
+@pytest.mark.slow
 def test_terms_that_need_vgg_are_off_with_a_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = ["--set", "loss.weights.perceptual=0.1"]
     run(train, "mask", *PEOPLE, *SHORT, *pairs, "--out", tmp_path / "run")
     assert "no VGG-16 weights (loss.vgg): trained without perceptual" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_templates_are_fitted_once_and_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from safetensors.torch import load_file
 
@@ -152,6 +157,7 @@ def test_templates_are_fitted_once_and_given(tmp_path: Path, capsys: pytest.Capt
         )
 
 
+@pytest.mark.slow
 def test_ablation_trains_and_scores_its_rows(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ablation"
     arguments = ["mask", "--data", dataset, "--val", dataset, "--val-split", "test", "--val-limit", 2, "--out", out]
@@ -168,6 +174,7 @@ def test_ablation_trains_and_scores_its_rows(dataset: Path, tmp_path: Path, caps
     assert (out / "full" / "train.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_and_one_speaks(tmp_path: Path) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*launcher, "-m", "deocc_bench.cli", "train", "mask", *PEOPLE, *SHORT, "--out", str(tmp_path / "run")]
@@ -218,6 +225,7 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], told: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_bags_hide_is_unknown(real_data: Path) -> None:
     spec = SynthSpec((f"ccp:{real_data / 'ccp'}",), ("shapes:20",), size=64, allow_bags=True, holdout=5)
     source = OnlineSource(spec, "train")

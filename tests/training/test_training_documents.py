@@ -46,6 +46,7 @@ def test_defaults_of_samples_made_on_the_fly_are_those_of_synth(name: str) -> No
     assert defaults["synth_seed"] == DEFAULTS.seed
 
 
+@pytest.mark.slow
 def test_the_loop_in_the_page_runs() -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     names: dict[str, object] = {}
