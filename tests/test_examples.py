@@ -73,6 +73,7 @@ def test_the_package_is_evaluated_by_its_name(installed: Path, data: Path, tmp_p
     assert record["metrics"]["l1_human"]["n_defined"] == 4
 
 
+@pytest.mark.slow
 def test_the_method_needs_no_install_while_it_is_written(data: Path, tmp_path: Path) -> None:
     file = EXAMPLES / "own_method" / "deocc_ellipse" / "__init__.py"
     common = ["--data", str(data), "--task", "mask", "--resamples", "0", "--out", str(tmp_path / "run")]

@@ -246,6 +246,7 @@ def test_a_random_method_gives_its_mean(tiny: Path, tmp_path: Path) -> None:
     assert read_result(tmp_path / "run" / "vote").method["row"] == "vote"
 
 
+@pytest.mark.slow
 def test_score_and_compare_give_what_the_commands_give(tiny: Path, tmp_path: Path) -> None:
     one = db.evaluate(Wider(), tiny, "mask", tmp_path / "one", seed=3, initial_mask="shift:4", resamples=50)
     two = db.evaluate("convex-hull", tiny, "mask", tmp_path / "two", resamples=50)
@@ -262,6 +263,7 @@ def test_score_and_compare_give_what_the_commands_give(tiny: Path, tmp_path: Pat
         db.score(tmp_path / "one", tiny, convention="all")
 
 
+@pytest.mark.slow
 def test_the_board_holds_the_numbers_of_the_csv(tiny: Path, tmp_path: Path) -> None:
     runs = [
         db.evaluate(method, tiny, "mask", tmp_path / "runs" / str(k), resamples=50)

@@ -46,6 +46,7 @@ def test_says_what_it_is_and_gives_masks(factory: type, ready: Callable[[type], 
     assert "Source:" in (factory.__doc__ or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", METHODS)
 def test_batches_do_not_matter(factory: type, ready: Callable[[type], Any], held_out: list, batch_of: Any) -> None:
     method, again = ready(factory), ready(factory)
@@ -54,6 +55,7 @@ def test_batches_do_not_matter(factory: type, ready: Callable[[type], Any], held
     assert np.array_equal(together, np.stack(alone[::-1]))
 
 
+@pytest.mark.slow
 def test_known_orders(ready: Callable[[type], Any], whole_batch: Batch) -> None:
     found = {f.name: scores(ready(f).complete(whole_batch).amodal, whole_batch) for f in METHODS}
     assert found["modal"][1] == 0

@@ -172,6 +172,7 @@ def test_a_run_is_not_overwritten(tiny: Path, methods_file: Path, tmp_path: Path
         )
 
 
+@pytest.mark.slow
 def test_a_stale_optional_file_does_not_survive_a_resume(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     go(f"{methods_file}:Full", job(tiny, tmp_path / "run", "joint"))
     before = numbers(tmp_path / "run")
@@ -182,6 +183,7 @@ def test_a_stale_optional_file_does_not_survive_a_resume(tiny: Path, methods_fil
     assert numbers(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_methods_that_learn(tiny: Path, few: Path, methods_file: Path, tmp_path: Path) -> None:
     work = job(tiny, tmp_path / "run", "mask")
     with pytest.raises(UsageError, match="say from which"):

@@ -48,6 +48,7 @@ def runs(tiny: Path, methods_file: Path, tmp_path_factory: pytest.TempPathFactor
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), [("full", "joint"), ("dice", "mask"), ("dice-paint", "content")])
 def test_a_score_from_files_equals_the_evaluation_to_the_last_bit(
     tiny: Path, runs: Path, tmp_path: Path, name: str, task: str
@@ -126,6 +127,7 @@ def test_a_vote_is_scored_again_as_the_row_that_it_is(tiny: Path, runs: Path, tm
     assert again.predictions_digest == old.predictions_digest
 
 
+@pytest.mark.slow
 def test_conventions_of_draws_count_samples(tiny: Path, runs: Path) -> None:
     result = run(
         "score", runs / "dice", "--data", tiny, "--resamples", 0, "--task", "mask", "--convention", "all", "--json"
@@ -155,6 +157,7 @@ def test_a_random_method_is_compared_with_a_certain_one(runs: Path) -> None:
     assert "initial_iou_mean" not in best["metrics"]
 
 
+@pytest.mark.slow
 def test_runs_of_other_data_are_not_compared(tiny: Path, runs: Path, methods_file: Path, tmp_path: Path) -> None:
     work = job(tiny, tmp_path / "few", "mask")
     go(f"{methods_file}:Grow", replace(work, ids=work.ids[:4]))
@@ -208,6 +211,7 @@ def test_missing_predictions_are_counted(tiny: Path, runs: Path, tmp_path: Path)
         score.score_folder(tmp_path / "p", work.dataset, "test", work.ids, work.scoring)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_initial_masks(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     specs = ["perfect", "dilate:3", "shift:6"]
     method = load_method(f"{methods_file}:Grow")
@@ -294,6 +298,7 @@ def test_coco_results_are_evaluated(tiny: Path, tmp_path: Path) -> None:
     assert run("evaluate", spec, *options, "--out", tmp_path / "short").exit_code == 0
 
 
+@pytest.mark.slow
 def test_what_was_noted_beside_predictions_counts(tiny: Path, methods_file: Path, tmp_path: Path, runs: Path) -> None:
     options = ("--data", tiny, "--resamples", 20)
     arguments = ("--task", "mask", "--out", tmp_path / "a", "--seed", 5, "--initial-mask", "shift:4")

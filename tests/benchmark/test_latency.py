@@ -146,6 +146,7 @@ def test_throughput() -> None:
     }
 
 
+@pytest.mark.slow
 def test_flops_parameters_and_memory_of_a_torch_method() -> None:
     torch = pytest.importorskip("torch")
 

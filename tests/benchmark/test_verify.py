@@ -137,6 +137,7 @@ def test_an_edited_prediction_is_found(copy: Callable[[str], Path], tiny: Path, 
     assert "gives other numbers" in run.findings[1]
 
 
+@pytest.mark.slow
 def test_what_can_not_be_scored_anew_is_a_finding(copy: Callable[[str], Path], tiny: Path) -> None:
     folder = copy("mask")
     next((folder / "predictions/masks").glob("*.png")).unlink()
@@ -188,6 +189,7 @@ def test_numbers_of_a_network_that_is_gone_are_left_out_with_the_reason(
     assert run.verified == f"verified: {defined - 2} of {defined} numbers scored anew"
 
 
+@pytest.mark.slow
 def test_the_command_exits_1_on_a_forged_run(runs: Path, copy: Callable[[str], Path], tiny: Path) -> None:
     def go(folder: Path) -> Any:
         options = ("--out", folder / "board", "--data", tiny, "--verify", "--no-figures", "--json")

@@ -15,6 +15,7 @@ one_mask = shapes.flatmap(lambda s: arrays(bool, s))
 two_masks = shapes.flatmap(lambda s: st.tuples(arrays(bool, s), arrays(bool, s)))
 
 
+@pytest.mark.slow
 @given(one_mask)
 def test_round_trip_is_exact(mask: np.ndarray) -> None:
     rle = masks.encode(mask)
@@ -37,6 +38,7 @@ def test_area_and_box_are_those_of_the_pixels(mask: np.ndarray) -> None:
         assert masks.bbox(rle) == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 @given(two_masks)
 def test_iou_union_and_intersection_agree_with_pixels(pair: tuple[np.ndarray, np.ndarray]) -> None:
     a, b = pair

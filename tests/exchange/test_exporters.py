@@ -72,6 +72,7 @@ def run(name: str, dataset: DatasetReader, out: Path, **options: Any) -> list[Pa
     return written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("cocoa", "cocoa"), ("coco", "d2sa"), ("coco", "cocoa")])
 def test_export_and_import_again(dataset: DatasetReader, tmp_path: Path, name: str, kind: str) -> None:
     files = run(name, dataset, tmp_path / "out")

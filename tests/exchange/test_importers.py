@@ -96,6 +96,7 @@ def cocoa_file(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COCOA.is_file(), reason=f"the COCOA sample is not in {COCOA.parent} (set DEOCC_TEST_DATA)")
 def test_cocoa_sample_counts_as_pycocotools_does(tmp_path: Path) -> None:
     """Visible and hidden pixels and IoU of every region, from polygons and depth order alone: hidden is what the

@@ -58,6 +58,7 @@ def test_worst_median_best(values: Any) -> None:
     assert figures.choose_samples(values, ("h9999", "h0001-v0")) == [2]
 
 
+@pytest.mark.slow
 def test_what_no_table_has_is_refused_before_anything_is_drawn(make_run: Any, tmp_path: Path) -> None:
     run = make_run("a")
     (run / "predictions").mkdir()

@@ -215,6 +215,7 @@ def test_packed_counts_equal_plain_counts_for_any_size(mask: np.ndarray, seed: i
     assert popcount(pack(np.asfortranarray(mask)) & pack(other)) == int((mask & other).sum())
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(arrays(bool, (3, 9, 11)))
 def test_properties_of_a_row(masks: np.ndarray) -> None:

@@ -25,6 +25,7 @@ def run(path: Path, names: tuple[str, ...], values: tuple[torch.Tensor, ...]) ->
 NARROW_MASK = MaskConfig(width=8, branch_width=8, modal_width=4, amodal_width=4, template_width=4, template_count=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [preset("tiny").mask, NARROW_MASK], ids=["tiny", "narrow"])
 def test_mask_network_on_onnxruntime(config: MaskConfig, tmp_path: Path, literal: object) -> None:
     pytest.importorskip("onnx")

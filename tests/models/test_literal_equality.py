@@ -82,6 +82,7 @@ def test_mask_gradients(training: bool, literal: ModuleType) -> None:
     _assert_same_gradients(net, state, TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("pga", ["both", "none"])
 def test_content_gradients(training: bool, pga: str, literal: ModuleType) -> None:
@@ -116,6 +117,7 @@ def _assert_same_gradients(net: torch.nn.Module, state: dict[str, torch.Tensor],
             assert off <= 1e-2 * float(wanted.abs().max()) + 1e-7 * scale, name
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(
     "change",
@@ -140,6 +142,7 @@ def test_deployed_mask_forms_are_the_network(change: dict[str, object], literal:
         assert_equal(expected, folded(image, initial))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("streams", ["both", "body", "mutual", "none"])
 @pytest.mark.parametrize("mean", [False, True])

@@ -134,6 +134,7 @@ def test_each_row_names_known_needs_and_recipes(stage: str) -> None:
         assert row.meaning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["mask", "content"])
 def test_adversary_learns_and_the_network_does_not_while_it_does(stage: str) -> None:
     data = batch(64 if stage == "mask" else 128)
@@ -152,6 +153,7 @@ def logits(probability: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(probability), torch.logit(probability)], dim=1)
 
 
+@pytest.mark.slow
 def test_cross_entropy_of_two_classes_is_that_of_torch() -> None:
     torch.manual_seed(0)
     values = torch.randn(2, 2, 8, 8)

@@ -37,6 +37,7 @@ def content_inputs(literal: ModuleType, side: int = 128, count: int = 1) -> tupl
     return erased, visible, amodal, parsing * modal[:, 0].long(), parsing
 
 
+@pytest.mark.slow
 def test_parameter_counts_of_the_paper() -> None:
     assert trainable(meta(MaskNet, MaskConfig())) == 27_002_972
     assert trainable(meta(ContentNet, ContentConfig(fuse_kernel=3))) == 55_608_994

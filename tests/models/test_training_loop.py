@@ -164,6 +164,7 @@ def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
         assert torch.equal(value, tensors[1][name]), name
 
 
+@pytest.mark.slow
 def test_gradient_accumulation_takes_the_same_samples_and_logs_their_mean(tmp_path: Path) -> None:
     settings = config(2)
     frozen = build(MASK, seed=0)
@@ -238,6 +239,7 @@ def test_what_is_no_number_stops_the_run_and_keeps_the_last_good_state(tmp_path:
     assert train(job(tmp_path, settings, resume=True), ALONE)["steps"] == 8
 
 
+@pytest.mark.slow
 def test_killed_while_saving_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = files.os.replace, []
 
@@ -297,6 +299,7 @@ def test_broken_checkpoints_are_refused_in_one_line(tmp_path: Path, damage: Call
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_refused_and_a_longer_one_is_not(tmp_path: Path) -> None:
     train(job(tmp_path, config(2)), ALONE)
     other = job(tmp_path, config(4), resume=True)

@@ -114,6 +114,7 @@ def joint(method: TwoStage, batch: Batch) -> np.ndarray:
     return method.recover(hand_over(batch, method.complete(batch))).images
 
 
+@pytest.mark.slow
 def test_calls_leave_nothing_behind() -> None:
     method = TwoStage(size=128)
     one = dataclasses.replace(make_batch(128, 128), modal=None, amodal=None)
@@ -241,6 +242,7 @@ def test_countable_runs_the_networks_that_a_counter_sees() -> None:
     assert {kind: stage.form for kind, stage in method._stages.items()} == forms
 
 
+@pytest.mark.slow
 def test_with_mirror_the_answer_to_a_mirrored_picture_is_the_mirrored_answer() -> None:
     batch = make_batch(128, 128)
     assert batch.initial is not None
@@ -269,6 +271,7 @@ def test_mirroring_doubles_the_counted_work() -> None:
     assert counted[1] == 2 * counted[0]
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_run_do_what_a_run_does() -> None:
     method, batch = TwoStage(size=128), dataclasses.replace(make_batch(128, 128), modal=None, amodal=None)
 

@@ -207,6 +207,7 @@ def test_converted_photos(source: HumanSource, infos: dict[str, HumanInfo]) -> N
     assert apart == total
 
 
+@pytest.mark.slow
 @real
 def test_all_classes_of_lip_turn_up(source: HumanSource) -> None:
     seen: set[int] = set()

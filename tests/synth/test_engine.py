@@ -52,6 +52,7 @@ def test_what_a_worker_raises_comes_back(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_told(name: str) -> None:
     with pytest.raises(DeoccError, match=r"a worker process was killed .*--resume"):
         list(engine.run(functools.partial, (os._exit,), [1, 2, 3], workers=2, engine=name))

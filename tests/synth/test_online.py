@@ -32,6 +32,7 @@ def samples() -> OnlineSamples:
     return OnlineSamples(SPEC, "train")
 
 
+@pytest.mark.slow
 def test_samples_are_whole(samples: OnlineSamples) -> None:
     assert len(samples) == 8
     for sample in samples:
@@ -63,6 +64,7 @@ def test_order_is_a_shuffle_that_changes_with_the_epoch(samples: OnlineSamples) 
     assert samples.order(0) == first
 
 
+@pytest.mark.slow
 def test_a_small_cache_changes_nothing(samples: OnlineSamples) -> None:
     samples.set_epoch(2)
     frugal = OnlineSamples(SPEC, "train", cache_bytes=1)
@@ -70,6 +72,7 @@ def test_a_small_cache_changes_nothing(samples: OnlineSamples) -> None:
     assert all(same(samples[i], frugal[i]) for i in (0, 5, 0))
 
 
+@pytest.mark.slow
 def test_geometric_augmentation_changes_the_frame() -> None:
     spec = SynthSpec(
         ("mannequin:3",), ("shapes:20",), size=96, splits={"train": 1.0}, augment=("shift", "scale", "flip")
@@ -88,6 +91,7 @@ def test_empty_split_is_told() -> None:
         OnlineSamples(SPEC, "val")
 
 
+@pytest.mark.slow
 def test_a_request_that_cannot_be_met_ends() -> None:
     # Torso and trousers are far more than a tenth of a person.
     spec = dataclasses.replace(SPEC, hide=("torso", "hips"), ratios=(RatioBin(0.05, 0.06),))

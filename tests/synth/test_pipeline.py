@@ -188,6 +188,7 @@ def test_no_group_and_no_occluder_is_in_two_splits(undisturbed: Path) -> None:
     assert set().union(*seen.values()) == {"train", "test"}
 
 
+@pytest.mark.slow
 def test_people_hide_people_of_the_same_split(photos: Path, tmp_path: Path) -> None:
     synthesise(spec_for(photos, occluders=("humans",), variants=1), tmp_path / "data", quiet=True)
     reader = DatasetReader(tmp_path / "data")
@@ -233,6 +234,7 @@ def test_native_size(photos: Path, tmp_path: Path) -> None:
     assert {r.size for s in reader.splits for r in reader.records(s)} == {(200, 150)}
 
 
+@pytest.mark.slow
 def test_samples_that_cannot_be_are_listed_and_never_kept(photos: Path, tmp_path: Path) -> None:
     # Torso and trousers are most of these people: a tenth or two of the person can't hide them, three quarters can.
     low, high = RatioBin(0.1, 0.2), RatioBin(0.7, 0.8)
@@ -290,6 +292,7 @@ def test_bad_photo_stops_the_run_or_is_skipped(photos: Path, tmp_path: Path, how
     assert "folder-007-v0" not in samples_of(tmp_path / "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

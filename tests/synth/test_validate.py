@@ -65,6 +65,7 @@ def test_silent_on_what_synth_makes(good: Path) -> None:
     assert validate(good, workers=2) == []
 
 
+@pytest.mark.slow
 def test_command_prints_findings_only(folder: Path) -> None:
     command = [sys.executable, "-m", "deocc_bench.cli", "validate", str(folder), "--quiet", "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True)

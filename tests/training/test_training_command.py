@@ -203,6 +203,7 @@ def test_rows_and_table() -> None:
     assert table.splitlines()[3] == "| less | 0.2500 (-0.2500) | 3 |"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
