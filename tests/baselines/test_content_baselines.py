@@ -44,6 +44,7 @@ def complete(held_out: list) -> np.ndarray:
     return np.stack([s.complete for s in held_out])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", METHODS)
 def test_only_the_hole_changes(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
     before = whole_batch.images.copy()

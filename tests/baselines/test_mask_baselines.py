@@ -36,6 +36,7 @@ def scores(amodal: np.ndarray, batch: Batch) -> tuple[float, float]:
     return float(np.mean(whole)), float(np.mean(hidden))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", METHODS)
 def test_says_what_it_is_and_gives_masks(factory: type, ready: Callable[[type], Any], whole_batch: Batch) -> None:
     method = ready(factory)
@@ -69,6 +70,7 @@ def test_known_orders(ready: Callable[[type], Any], whole_batch: Batch) -> None:
     assert found["nearest-template"][0] > found["convex-hull"][0] > found["modal"][0], found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", [ConvexHull, Dilate, MeanShape, NearestTemplate, Symmetry])
 def test_keeps_the_visible_part_and_survives_an_empty_mask(
     factory: type, ready: Callable[[type], Any], whole_batch: Batch

@@ -62,6 +62,7 @@ def test_batch_size_workers_and_order_change_nothing(
         assert numbers(tmp_path / other) == numbers(tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_time_add_up(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     (result,) = go(f"{methods_file}:Full", job(tiny, tmp_path / "run", "joint"))
     timing = result.timing
@@ -202,6 +203,7 @@ def test_methods_that_learn(tiny: Path, few: Path, methods_file: Path, tmp_path:
     assert "names 2 of the 5 scored groups, e.g. 'test-0'" in leaky.notes[0]
 
 
+@pytest.mark.slow
 def test_truth_is_given_to_those_who_ask_and_said(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     (oracle,) = go(f"{methods_file}:Oracle", job(tiny, tmp_path / "a", "mask"))
     assert oracle.value("invisible_iou_mean") == 1.0

@@ -77,6 +77,7 @@ def test_the_numbers_are_those_of_an_independent_computation(tiny: Path, runs: P
     assert (metric["n"], metric["n_defined"]) == (14, 14)
 
 
+@pytest.mark.slow
 def test_the_joint_task_fills_the_methods_own_region(tiny: Path, runs: Path, tmp_path: Path) -> None:
     # Repainting outside one's own invisible region changes nothing but preservation_l1.
     shutil.copytree(runs / "full" / "predictions", tmp_path / "p")
@@ -182,6 +183,7 @@ def test_a_convention_is_added(tiny: Path, runs: Path, tmp_path: Path) -> None:
         evaluate.rescore(runs / "full" / "predictions", job(tiny, tmp_path / "c", "content", convention="segan"))
 
 
+@pytest.mark.slow
 def test_what_stands_behind_a_person_is_no_occluder_of_theirs(
     tiny: Path, methods_file: Path, tmp_path: Path, runs: Path
 ) -> None:
@@ -280,6 +282,7 @@ def test_commands_from_end_to_end(
     assert run("methods", "--json").exit_code == 0
 
 
+@pytest.mark.slow
 def test_coco_results_are_evaluated(tiny: Path, tmp_path: Path) -> None:
     entries = [{"sample_id": r.id, "segmentation": r.amodal} for r in DatasetReader(tiny).records("test")]
     (tmp_path / "mine.json").write_text(json.dumps(entries))

@@ -74,6 +74,7 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     assert not read_result(folder).problems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES, "dice/vote"])
 def test_a_run_as_it_was_made_is_verified_to_the_last_bit(runs: Path, tiny: Path, name: str) -> None:
     found = rescore_run(runs / name, DatasetReader(tiny))
@@ -87,6 +88,7 @@ def test_a_run_as_it_was_made_is_verified_to_the_last_bit(runs: Path, tiny: Path
     assert not run.flagged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES, "dice/vote"])
 @pytest.mark.parametrize("field", ["value", "ci95"])
 def test_an_edited_number_is_found_though_its_digest_was_written_anew(
@@ -107,6 +109,7 @@ def test_an_edited_number_is_found_though_its_digest_was_written_anew(
     assert metric in run.findings[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file"),
     [

@@ -83,6 +83,7 @@ def test_a_whole_part_is_sometimes_missed() -> None:
     assert 4 <= missed <= 45
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(0, 1), st.booleans())
 @settings(max_examples=80, deadline=None)
 def test_never_empty_always_a_mask(seed: int, strength: float, with_parsing: bool) -> None:

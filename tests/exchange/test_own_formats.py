@@ -61,6 +61,7 @@ def run(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
 
 
+@pytest.mark.slow
 def test_a_package_brings_an_importer_and_an_exporter(site: Path, photos: Path, tmp_path: Path) -> None:
     bring = ["import", f"beside:{photos}", "--quiet", "--out", tmp_path / "data"]
     done = run(site, *bring, "--licence", "CC0", "-O", "suffix=.mask.png")
@@ -74,11 +75,13 @@ def test_a_package_brings_an_importer_and_an_exporter(site: Path, photos: Path, 
     assert json.loads((tmp_path / "out" / "test.json").read_text()) == {"a": 0.5, "b": 0.5}
 
 
+@pytest.mark.slow
 def test_help_lists_the_kinds_of_packages(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for command, name in (("import", "beside"), ("export", "ratios")):
         assert re.search(rf"\b{name}\b", run(site, command, "--help").stdout), command
 
 
+@pytest.mark.slow
 def test_options_are_those_of_the_kind(site: Path, photos: Path, tmp_path: Path) -> None:
     bring = ("import", f"beside:{photos}", "--out", tmp_path / "data")
     for extra, says in (
@@ -107,6 +110,7 @@ def test_a_built_in_importer_refuses_what_it_does_not_take(command: Any, argumen
     assert says in str(failed.exception)
 
 
+@pytest.mark.slow
 def test_a_built_in_exporter_refuses_what_it_does_not_take(site: Path, photos: Path, tmp_path: Path) -> None:
     run(site, "import", f"beside:{photos}", "--out", tmp_path / "data", "-O", "suffix=.mask.png", "--quiet")
     arguments = [str(tmp_path / "data"), "--format", "coco", "--shard-size", "3", "--out", str(tmp_path / "x.json")]

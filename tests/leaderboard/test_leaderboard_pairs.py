@@ -87,6 +87,7 @@ def test_who_does_not_compete_makes_it_no_harder_for_the_others() -> None:
     assert (alone.tested, beside.tested, every.tested) == (3, 3, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clusters", "methods", "power"), [(6, 2, True), (6, 3, False), (8, 3, True), (20, 25, True)])
 def test_power(clusters: int, methods: int, power: bool) -> None:
     # Six humans: the smallest p is 2 / 2^6 = 0.031, and Holm multiplies it by the number of pairs.

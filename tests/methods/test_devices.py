@@ -56,6 +56,7 @@ def test_without_torch_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_device("auto") == "cpu"
 
 
+@pytest.mark.slow
 def test_the_cpu_and_methods_without_a_device_need_no_torch() -> None:
     code = (
         "import sys; from deocc_bench.methods.devices import resolve_device; resolve_device('cpu')\n"

@@ -160,6 +160,7 @@ def test_bad_features_are_refused(distance: object) -> None:
         distance(good, good * np.nan)
 
 
+@pytest.mark.slow
 def test_891_samples_of_2048_features_take_a_moment() -> None:
     from time import process_time
 

@@ -364,6 +364,7 @@ def test_occlusion_bins_are_half_open_and_exact() -> None:
     assert RATIO_BINS[9] == "[0.9, 1.0]"
 
 
+@pytest.mark.slow
 def test_breakdowns_partition_and_agree_with_a_filter() -> None:
     table = table_of(masks_of(32, 30, 2))
     found = breakdown(table, "mask", resamples=20)

@@ -78,6 +78,7 @@ def joined(samples: list[Sample]) -> list[Sample]:
     return [{k: torch.cat([s[k] for s in g]) for k in g[0]} for g in groups]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric_id", BY_ARRAYS)
 def test_equal_to_evaluate_to_the_last_bit(scored: Any, metric_id: str) -> None:
     result, samples = scored
@@ -138,6 +139,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [5, 0])
 def test_two_processes_give_one_number(scored: Any, tmp_path: Path, share: int) -> None:
     result, samples = scored

@@ -81,6 +81,7 @@ def test_equal_energies_average() -> None:
             assert torch.allclose(out, v.mean(dim=2, keepdim=True).expand_as(v), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grad", [False, True])
 def test_nothing_of_positions_squared(grad: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []

@@ -68,6 +68,7 @@ def test_content_network_at_paper_width(fuse_kernel: int, literal: ModuleType) -
     assert_equal(expected, CpuContentNet(net)(*case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 def test_mask_gradients(training: bool, literal: ModuleType) -> None:
     net = literal.randomise(MaskNet(NARROW_MASK)).train(training)

@@ -122,6 +122,7 @@ def test_every_shape_of_stage_one() -> None:
     assert widths["amodal_head.0"] == 128
 
 
+@pytest.mark.slow
 def test_every_shape_of_stage_two() -> None:
     net = meta(ContentNet, ContentConfig())
     with torch.device("meta"):
@@ -236,6 +237,7 @@ def test_background_is_dimmed() -> None:
     assert erased[0, 0, 0].tolist() == pytest.approx([1.0, 0.3, 0.0])
 
 
+@pytest.mark.slow
 def test_batch_members_do_not_meet(literal: ModuleType) -> None:
     mask_net = literal.randomise(MaskNet(NARROW_MASK)).eval()
     image, initial = torch.rand(3, 3, 128, 128), torch.rand(3, 1, 128, 128).round()

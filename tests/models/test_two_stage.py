@@ -75,6 +75,7 @@ def test_hidden_pixels_do_not_reach_the_result() -> None:
     assert np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_batch() -> None:
     method, batch = TwoStage(size=128), make_batch(128, 128, parsing=True)
     whole, images = method.complete(batch), method.recover(batch).images

@@ -482,6 +482,7 @@ def test_filters_can_be_opened() -> None:
     assert HumanFilter(min_height=301).reject_reason(info()) is not None
 
 
+@pytest.mark.slow
 def test_drawn_humans() -> None:
     source = pickle.loads(pickle.dumps(open_humans("mannequin:2", seed=5)))
     assert source.ids() == sorted(source.ids())

@@ -56,6 +56,7 @@ def test_shape_dtype_and_identity():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 64), (256, 256), (96, 400), (400, 96), (768, 576)])
 def test_any_size_holds_the_whole_figure(size: tuple[int, int]):
     for index in (3, 9):
@@ -77,6 +78,7 @@ def test_never_touches_the_frame():
         assert_clear_of_border(human)
 
 
+@pytest.mark.slow
 def test_fills_most_of_the_height():
     heights = [np.flatnonzero(h.mask.any(axis=1)) for h in population()]
     share = np.array([(rows[-1] - rows[0] + 1) / 384 for rows in heights])
