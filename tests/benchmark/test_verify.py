@@ -26,6 +26,8 @@ from deocc_bench.leaderboard.records import Run, load_runs
 from deocc_bench.leaderboard.verify import check_predictions, load_rescore
 from deocc_bench.methods.loading import load_method
 
+pytestmark = pytest.mark.slow
+
 # name -> (class, task, how it is scored)
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mask": ("Grow", "mask", {"initial_mask": "dilate:2", "seed": 3}),
@@ -74,7 +76,6 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     assert not read_result(folder).problems
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES, "dice/vote"])
 def test_a_run_as_it_was_made_is_verified_to_the_last_bit(runs: Path, tiny: Path, name: str) -> None:
     found = rescore_run(runs / name, DatasetReader(tiny))
@@ -88,7 +89,6 @@ def test_a_run_as_it_was_made_is_verified_to_the_last_bit(runs: Path, tiny: Path
     assert not run.flagged
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES, "dice/vote"])
 @pytest.mark.parametrize("field", ["value", "ci95"])
 def test_an_edited_number_is_found_though_its_digest_was_written_anew(
@@ -109,7 +109,6 @@ def test_an_edited_number_is_found_though_its_digest_was_written_anew(
     assert metric in run.findings[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -140,7 +139,6 @@ def test_an_edited_prediction_is_found(copy: Callable[[str], Path], tiny: Path, 
     assert "gives other numbers" in run.findings[1]
 
 
-@pytest.mark.slow
 def test_what_can_not_be_scored_anew_is_a_finding(copy: Callable[[str], Path], tiny: Path) -> None:
     folder = copy("mask")
     next((folder / "predictions/masks").glob("*.png")).unlink()
@@ -150,7 +148,6 @@ def test_what_can_not_be_scored_anew_is_a_finding(copy: Callable[[str], Path], t
     assert "the samples that it names are not those" in check(whole, tiny).findings[0]
 
 
-@pytest.mark.slow
 def test_chosen_samples_are_those_of_the_table(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     dataset = DatasetReader(tiny)
     work = Job(dataset, "test", dataset.ids("test")[5:9], tmp_path / "run", Scoring("mask", resamples=0))
@@ -192,7 +189,6 @@ def test_numbers_of_a_network_that_is_gone_are_left_out_with_the_reason(
     assert run.verified == f"verified: {defined - 2} of {defined} numbers scored anew"
 
 
-@pytest.mark.slow
 def test_the_command_exits_1_on_a_forged_run(runs: Path, copy: Callable[[str], Path], tiny: Path) -> None:
     def go(folder: Path) -> Any:
         options = ("--out", folder / "board", "--data", tiny, "--verify", "--no-figures", "--json")

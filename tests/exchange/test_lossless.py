@@ -19,6 +19,8 @@ from deocc_bench.exchange.importers.store import write_dataset
 from deocc_bench.synth.synth_commands import synth
 from deocc_bench.synth.validate import validate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> DatasetReader:

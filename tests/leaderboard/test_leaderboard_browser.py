@@ -18,9 +18,10 @@ from deocc_bench.leaderboard.build import LeaderboardRequest, make
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (extra `test`)")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no Chromium and chromedriver on this machine"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no Chromium and chromedriver on this machine"),
+]
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900"),
@@ -73,7 +74,6 @@ def page(make_run: Any, tmp_path: Path) -> Path:
     return tmp_path / "out/leaderboard.html"
 
 
-@pytest.mark.slow
 def test_sorts_and_filters_by_keyboard(browser: Any, page: Path) -> None:
     keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
     view(browser, page)
@@ -249,7 +249,6 @@ def test_budget_of_pictures_is_kept(pictured: Any, tmp_path: Path) -> None:
     assert "data:image" not in (tmp_path / "none/leaderboard.html").read_text()
 
 
-@pytest.mark.slow
 def test_fifty_methods_and_a_thousand_samples(browser: Any, make_run: Any, tmp_path: Path) -> None:
     runs = tuple(make_run(f"method {k:02d}", k / 200, n=1000, seed=k) for k in range(50))
     made = time.perf_counter()

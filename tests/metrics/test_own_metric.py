@@ -19,6 +19,8 @@ from deocc_bench.core.results import read_result
 from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, look_into, make
 from deocc_bench.metrics.spec import all_metrics, get_spec, spec_of_record
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECTION = (ROOT / "docs" / "extending.md").read_text().split("## A metric of your own")[1]
 (PRINTED,) = re.findall(r"```python\n(.*?)```", SECTION, re.S)
@@ -72,7 +74,6 @@ def test_evaluate_and_samples_csv_show_it(runs: Path) -> None:
     assert "dists_human" not in read_result(runs / "c").metrics
 
 
-@pytest.mark.slow
 def test_the_leaderboard_prints_it_in_its_place_and_as_no_mask_metric(
     runs: Path, tiny: Path, site: Path, tmp_path: Path, installed: None
 ) -> None:
@@ -90,7 +91,6 @@ def test_the_leaderboard_prints_it_in_its_place_and_as_no_mask_metric(
     assert values.column.id == "dists_human"
 
 
-@pytest.mark.slow
 def test_a_record_with_a_metric_that_is_not_installed_loads_and_prints(runs: Path, tiny: Path, tmp_path: Path) -> None:
     request = LeaderboardRequest((runs,), tmp_path / "board", columns=("dists_human",), figures=False, embed_bytes=0)
     text = make(request).text
