@@ -29,7 +29,7 @@ def ray() -> Iterator[Any]:
     ray.shutdown()
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def name(request: pytest.FixtureRequest) -> str:
     """Each engine; ray is started, or skipped, when it is asked for."""
     if request.param == "ray":
