@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Mapping
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -46,8 +48,7 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            module = node.module or ""
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "deocc_bench" else {module}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -60,6 +61,26 @@ def test_rooms_import_only_whom_they_may(room: str) -> None:
             if name.startswith("deocc_bench.") and name != "deocc_bench.__version__":
                 assert name.split(".")[1] in MAY_IMPORT[room], f"{path.relative_to(ROOT)} imports {name}"
             assert name.split(".")[0] not in ROOMS, f"{path}: imports {name} without deocc_bench"
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    names = {dotted(path): path for room in (*INNER, *ROOMS) for path in modules(room)}
+    graph = {name: {owner(found, names) for found in imports(path)} - {None, name} for name, path in names.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert len(order) == len(names)
+
+
+def dotted(path: Path) -> str:
+    """The name a file is imported by."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts if parts[0] == "deocc_bench" else ("deocc_bench", *parts)).removesuffix(".__init__")
+
+
+def owner(name: str, files: Mapping[str, Path]) -> str | None:
+    """The file that an imported name stands in; None where it is not one of ours."""
+    while name and name not in files:
+        name = name.rpartition(".")[0]
+    return name or None
 
 
 @pytest.mark.parametrize("room", ["core", "methods", "synth", "exchange", "benchmark", "leaderboard", "predict"])
