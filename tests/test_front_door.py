@@ -235,7 +235,7 @@ def test_loaded_samples_are_the_ones_that_are_scored(tiny: Path, tmp_path: Path)
     assert db.evaluate(Wider(), train, "mask", resamples=0).dataset["split"] == "train"
     with pytest.raises(UsageError, match="of split 'test', not 'train'"):
         db.evaluate(Wider(), test, "mask", split="train")
-    with pytest.raises(UsageError, match="loosen the filter"):
+    with pytest.raises(UsageError, match="relax the filter"):
         db.evaluate(Wider(), test[:0], "mask")
 
 
