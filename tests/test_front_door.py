@@ -219,7 +219,7 @@ def test_an_object_a_class_and_a_spec_are_one_method(tiny: Path, tmp_path: Path)
         db.evaluate(Wider(), tiny, "mask", options={"by": 2})
     with pytest.raises(UsageError, match="unknown task 'msk'; did you mean 'mask'"):
         db.evaluate(Wider(), tiny, "msk")
-    with pytest.raises(UsageError, match="call evaluate once for each"):
+    with pytest.raises(UsageError, match="call it once per mask"):
         db.evaluate(Wider(), tiny, "mask", initial_mask="perfect,dilate:3")
 
 
