@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def methods(as_json: bool) -> None:
-    """List what can be evaluated by name, with what each needs."""
+    """List the registered methods and their needs."""
     from deocc_bench.benchmark import tables
     from deocc_bench.methods.loading import list_methods
 
@@ -36,15 +36,28 @@ def _score_options(command: Any) -> Any:
     for option in (
         click.option("--data", required=True, type=_PATH, help="Dataset folder."),
         click.option("--split", default=_DEFAULT.split, show_default=True, help="Split to score."),
-        click.option("--limit", type=click.IntRange(1), help="Only the first N samples of the split."),
-        click.option("--workers", type=click.IntRange(1), default=_DEFAULT.workers, show_default=True, help="Threads."),
-        click.option("--seed", type=int, help="Of random methods, masks and intervals.  [default: 0, or as noted]"),
+        click.option("--limit", type=click.IntRange(1), help="Score only the first N samples of the split."),
         click.option(
-            "--convention", default=_DEFAULT.convention, show_default=True, help="Add another paper's scores."
+            "--workers",
+            type=click.IntRange(1),
+            default=_DEFAULT.workers,
+            show_default=True,
+            help="Number of worker threads.",
         ),
-        click.option("--fid-extractor", type=_PATH, help="TorchScript file of the features of FID."),
         click.option(
-            "--fid/--no-fid", default=_DEFAULT.fid, show_default=True, help="Fetch and use the feature network."
+            "--seed",
+            type=int,
+            help="Seed of random methods, masks and intervals.  [default: 0, or the one stored with the predictions]",
+        ),
+        click.option(
+            "--convention",
+            default=_DEFAULT.convention,
+            show_default=True,
+            help="Add the metrics of another paper's convention.",
+        ),
+        click.option("--fid-extractor", type=_PATH, help="TorchScript file of the FID feature network."),
+        click.option(
+            "--fid/--no-fid", default=_DEFAULT.fid, show_default=True, help="Download and use the FID feature network."
         ),
         click.option("--lpips", type=_PATH, help="TorchScript file of an LPIPS network."),
         device_option(),
@@ -53,7 +66,7 @@ def _score_options(command: Any) -> Any:
             type=click.IntRange(0),
             default=_DEFAULT.resamples,
             show_default=True,
-            help="Of the bootstrap.",
+            help="Number of bootstrap resamples.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     ):
@@ -63,18 +76,28 @@ def _score_options(command: Any) -> Any:
 
 @click.command()
 @click.argument("method")
-@click.option("--task", required=True, type=click.Choice(TASKS), help="What is predicted.")
+@click.option("--task", required=True, type=click.Choice(TASKS), help="Task to evaluate.")
 @click.option("--out", required=True, type=_PATH, help="Folder of the run.")
-@click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT.batch_size, show_default=True)
-@click.option("--initial-mask", help="SPEC[,SPEC...], e.g. perfect,dilate:3.  [default: the dataset's, or as noted]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that one batch may take.")
-@click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor.")
-@click.option("--fit-split", help=f"Split to learn from, for methods that learn.  [default: {FIT_SPLIT}]")
-@click.option("--fit-data", type=_PATH, help="Dataset to learn from.  [default: --data]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=_DEFAULT.batch_size,
+    show_default=True,
+    help="Number of samples per batch.",
+)
+@click.option(
+    "--initial-mask",
+    help="Initial masks: SPEC[,SPEC...], e.g. perfect,dilate:3.  [default: the masks of the dataset, or the spec "
+    "stored with the predictions]",
+)
+@click.option("--resume", is_flag=True, help="Continue the run in --out.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Maximum number of seconds per batch.")
+@click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor; repeatable.")
+@click.option("--fit-split", help=f"Training split, for methods that learn.  [default: {FIT_SPLIT}]")
+@click.option("--fit-data", type=_PATH, help="Training dataset, for methods that learn.  [default: --data]")
 @_score_options
 def evaluate(
-    method: str, data: Path, task: str, out: Path, options: tuple[str, ...], as_json: bool, **given: Any
+    *, method: str, data: Path, task: str, out: Path, options: tuple[str, ...], as_json: bool, **settings: Any
 ) -> None:
     """Run METHOD on a split and score it.
 
@@ -85,7 +108,7 @@ def evaluate(
     from deocc_bench.benchmark.jobs import run_method
     from deocc_bench.methods.loading import parse_options
 
-    outcome = run_method(method, data, task, out, RunOptions(options=parse_options(options), **given), _say)
+    outcome = run_method(method, data, task, out, RunOptions(options=parse_options(options), **settings), say=_say)
     if outcome.sweep is None:
         _print_results(as_json, outcome.results)
     else:
@@ -96,18 +119,24 @@ def evaluate(
 
 @click.command()
 @click.argument("predictions", type=_PATH)
-@click.option("--task", type=click.Choice(TASKS), help="Needed for folders that `evaluate` did not write.")
-@click.option("--out", type=_PATH, help="Folder of the new record; left out: nothing is written.")
-@click.option("--initial-mask", help="SPEC the method was run with.  [default: as noted, else the dataset's]")
+@click.option(
+    "--task", type=click.Choice(TASKS), help="Task of the predictions; required if `evaluate` did not write them."
+)
+@click.option("--out", type=_PATH, help="Folder of the new record; without it nothing is written.")
+@click.option(
+    "--initial-mask",
+    help="SPEC of the method's initial masks.  [default: the spec stored with the predictions, else the masks of the "
+    "dataset]",
+)
 @_score_options
-def score(predictions: Path, data: Path, task: str | None, out: Path | None, as_json: bool, **given: Any) -> None:
-    """Score a prediction folder again, without the method. `--convention all` prints every paper's way."""
+def score(predictions: Path, data: Path, task: str | None, out: Path | None, as_json: bool, **settings: Any) -> None:
+    """Score an existing prediction folder. `--convention all` prints the metrics of every paper's convention."""
     from tempfile import TemporaryDirectory
 
     from deocc_bench.benchmark import tables
     from deocc_bench.benchmark.jobs import rescore_folder, score_conventions
 
-    options = ScoreOptions(**given)
+    options = ScoreOptions(**settings)
     with TemporaryDirectory() as scratch:
         if options.convention == ALL_CONVENTIONS:
             records = score_conventions(predictions, data, task, out or scratch, options)
@@ -123,15 +152,15 @@ def score(predictions: Path, data: Path, task: str | None, out: Path | None, as_
 @click.command()
 @click.argument("predictions", type=_PATH)
 @click.option("--data", required=True, type=_PATH, help="Dataset folder.")
-@click.option("--split", default="test", show_default=True)
-@click.option("--task", required=True, type=click.Choice(TASKS), help="What is predicted.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first N samples must be there.")
+@click.option("--split", default="test", show_default=True, help="Split of the predictions.")
+@click.option("--task", required=True, type=click.Choice(TASKS), help="Task of the predictions.")
+@click.option("--limit", type=click.IntRange(1), help="Require only the first N samples of the split.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def lint(
-    context: click.Context, predictions: Path, data: Path, split: str, task: str, limit: int | None, as_json: bool
+    context: click.Context, *, predictions: Path, data: Path, split: str, task: str, limit: int | None, as_json: bool
 ) -> None:
-    """Find what is wrong with a prediction folder; exit 1 on findings."""
+    """Check a prediction folder for errors; exit with status 1 on findings."""
     from deocc_bench.benchmark.lint import describe
     from deocc_bench.benchmark.lint import lint as find
     from deocc_bench.core.predictions import folder_of
@@ -146,11 +175,11 @@ def lint(
 
 @click.command()
 @click.argument("runs", nargs=2, type=_PATH)
-@click.option("--metric", "metrics", multiple=True, help="Compare only this metric; may be repeated.")
-@click.option("--seed", type=int, default=SEED, show_default=True)
+@click.option("--metric", "metrics", multiple=True, help="Compare only this metric; repeatable.")
+@click.option("--seed", type=int, default=SEED, show_default=True, help="Seed of the bootstrap and permutation tests.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(runs: tuple[Path, Path], metrics: tuple[str, ...], seed: int, as_json: bool) -> None:
-    """Compare two runs on the same samples: paired difference, interval, p-value (Holm)."""
+    """Compare two runs on the same samples: paired differences, intervals, p-values (Holm-corrected)."""
     from deocc_bench.benchmark import front, tables
 
     report = front.compare(*runs, metrics or None, seed=seed)
@@ -160,17 +189,23 @@ def compare(runs: tuple[Path, Path], metrics: tuple[str, ...], seed: int, as_jso
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="METHOD...")
 @click.option("--out", type=_PATH, help="Write the report as JSON to this file.")
-@click.option("--runs", type=click.IntRange(1), default=300, show_default=True, help="At least so many runs.")
-@click.option("--seconds", type=click.FloatRange(0), default=3.0, show_default=True, help="At least so long.")
-@click.option("--size", type=click.IntRange(16), default=256, show_default=True, help="Side of the sample in pixels.")
+@click.option("--runs", type=click.IntRange(1), default=300, show_default=True, help="Minimum number of runs.")
+@click.option("--seconds", type=click.FloatRange(0), default=3.0, show_default=True, help="Minimum measuring time.")
+@click.option("--size", type=click.IntRange(16), default=256, show_default=True, help="Image side in pixels.")
 @device_option()
-@click.option("--threads", type=click.IntRange(1), help="Threads of torch and OpenCV.")
-@click.option("--throughput/--no-throughput", default=True, show_default=True, help="Measure batches 1, 8 and 32.")
-@click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for every method that takes it.")
-@click.option("--fit-data", type=_PATH, help="Dataset for methods that learn.")
-@click.option("--fit-split", default="train", show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Number of threads of torch and OpenCV.")
+@click.option(
+    "--throughput/--no-throughput",
+    default=True,
+    show_default=True,
+    help="Measure the throughput at batch sizes 1, 8 and 32.",
+)
+@click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for every method with this option.")
+@click.option("--fit-data", type=_PATH, help="Training dataset, for methods that learn.")
+@click.option("--fit-split", default="train", show_default=True, help="Training split, for methods that learn.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def latency(
+    *,
     names: tuple[str, ...],
     out: Path | None,
     runs: int,
@@ -184,7 +219,7 @@ def latency(
     fit_split: str,
     as_json: bool,
 ) -> None:
-    """Print the speed table; the first METHOD is the reference of the ratios."""
+    """Measure the latency of methods; the first METHOD is the reference of the ratios."""
     from deocc_bench.benchmark import latency as bench
     from deocc_bench.benchmark import machine, tables
     from deocc_bench.core.files import atomic_write, dump_json
@@ -193,15 +228,15 @@ def latency(
 
     place = resolve_device(device)
     machine.set_threads(threads)
-    given = loading.parse_options(options)
+    constructor_options = loading.parse_options(options)
 
     def make(name: str) -> Method:
-        method = loading.load_method(name, given, device)
+        method = loading.load_method(name, constructor_options, device)
         if "truth" in method.all_needs:
-            raise UsageError(f"method {name!r} reads the truth; its speed means nothing")
+            raise UsageError(f"method {name!r} reads the ground truth; its speed is meaningless")
         if "fit" in method.all_needs:
             if fit_data is None:
-                raise UsageError(f"method {name!r} learns from data; say from which: --fit-data DIR")
+                raise UsageError(f"method {name!r} learns from data; name the dataset with --fit-data DIR")
             method.fit(DatasetReader(fit_data), fit_split)
         return method
 
@@ -212,7 +247,7 @@ def latency(
         warmup_runs=min(bench.WARMUP_RUNS, runs),
         warmup_seconds=min(bench.WARMUP_SECONDS, seconds),
     )
-    report = bench.measure_methods(made, place, effort, (size, size), throughput, progress=_say)
+    report = bench.measure_methods(made, place, effort, (size, size), throughput=throughput, progress=_say)
     if out is not None:
         atomic_write(out, dump_json(report))
     _print(as_json, report, tables.format_latency(report))

@@ -1,4 +1,4 @@
-"""COCO results (a JSON list with an RLE each) as a prediction folder."""
+"""Convert COCO results (a JSON list with one RLE per entry) to a prediction folder."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from deocc_bench.core.types import Prediction
 def read_coco_results(path: str | Path, records: Sequence[SampleRecord], out: PredictionFolder) -> None:
     """Write the masks of a COCO results file as a prediction folder.
 
-    Each entry holds `segmentation` (RLE or polygons: the amodal mask), maybe `visible_mask` (the modal one), and
-    `sample_id` or `image_id` (which must then show one sample).
+    Each entry has `segmentation` (the amodal mask as RLE or polygons), `sample_id` or `image_id` (of an image with only
+    one sample), and optionally `visible_mask` (the modal mask).
 
     Raises:
-        InputError: not such a list, an id that the split lacks, two results for one sample, or a wrong size.
+        InputError: the file is not such a list, an id is not in the split, a sample has two results, or a size is
+            wrong.
     """
     entries = read_json(path)
     cure = "give a JSON list of {image_id or sample_id, segmentation}"
     if not isinstance(entries, list):
-        raise InputError(path, "no COCO results: the file holds no list", cure)
+        raise InputError(path, "not COCO results: the file is not a JSON list", cure)
     by_sample = {r.id: r for r in records}
     by_image: dict[Any, list[SampleRecord]] = {}
     for r in records:
@@ -37,7 +38,7 @@ def read_coco_results(path: str | Path, records: Sequence[SampleRecord], out: Pr
             raise InputError(path, f"entry {number} has no segmentation", cure)
         record = _matched(path, number, entry, by_sample, by_image)
         if record.id in found:
-            raise InputError(path, f"sample {record.id!r} has two results (entry {number})", "keep one a sample")
+            raise InputError(path, f"sample {record.id!r} has two results (entry {number})", "keep one per sample")
         try:
             amodal, modal = (
                 None if entry.get(key) is None else masks.from_coco(entry[key], *record.size)
@@ -46,9 +47,9 @@ def read_coco_results(path: str | Path, records: Sequence[SampleRecord], out: Pr
             if amodal is None:
                 raise DeoccError("its segmentation is null")
         except (DeoccError, ValueError, TypeError) as error:
-            raise InputError(path, f"sample {record.id!r} (entry {number}): {error}", "write the mask anew") from error
+            raise InputError(path, f"sample {record.id!r} (entry {number}): {error}", "write the mask again") from error
         found[record.id] = amodal, modal
-    # Nothing is written before all is read: a broken file leaves no half a run behind.
+    # Everything is read before anything is written, so that a broken file leaves no partial run behind.
     for sample_id, (amodal, modal) in found.items():
         out.write(Prediction(sample_id, masks.decode(amodal), None if modal is None else masks.decode(modal)))
 
@@ -62,7 +63,7 @@ def _matched(
 ) -> SampleRecord:
     for key, kind in (("sample_id", str), ("image_id", str | int)):
         if key in entry and not isinstance(entry[key], kind):
-            raise InputError(path, f"entry {number}: {key} is {entry[key]!r}", "write the id as the dataset has it")
+            raise InputError(path, f"entry {number}: {key} is {entry[key]!r}", "write the id as in the dataset")
     if "sample_id" in entry:
         if entry["sample_id"] not in by_sample:
             raise InputError(path, f"entry {number}: the split has no sample {entry['sample_id']!r}", "check the split")
@@ -74,6 +75,6 @@ def _matched(
         raise InputError(
             path,
             f"entry {number}: image {entry['image_id']} shows {len(found)} samples",
-            "name the sample by sample_id",
+            "identify the sample by sample_id",
         )
     return found[0]

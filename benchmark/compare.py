@@ -22,17 +22,17 @@ _GROUP = ("dataset fingerprint", "split", "scored samples", "task")
 def compare_runs(
     first: str | Path, second: str | Path, metrics: Iterable[str] | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare two runs' folders metric by metric.
+    """Compare the folders of two runs, metric by metric.
 
     Args:
-        metrics: ids to compare; None: all but those of single body parts and of the input, which would only cost the
-            others power in the correction.
+        metrics: ids to compare; None: all except metrics of single body parts and of the input, which would reduce the
+            power of the other tests through Holm's correction.
 
     Returns:
         `first`, `second` (names), `task`, `n`, `metrics` (see `metrics.aggregate.compare`) and `notes`.
 
     Raises:
-        DeoccError: the runs are not of the same samples and task, or were changed after the run.
+        DeoccError: the runs have different samples or tasks, or were changed after the run.
     """
     (one, table_one), (two, table_two) = read_run(first), read_run(second)
     check_comparable(one, two)
@@ -53,9 +53,9 @@ def compare_runs(
             notes.append(f"the runs differ in {field}: {a} and {b}")
     for run in (one, two):
         if run.method.get("truth_given"):
-            notes.append(f"{run.label} was shown the truth: {', '.join(run.method['truth_given'])}")
+            notes.append(f"{run.label} had access to the ground truth: {', '.join(run.method['truth_given'])}")
         if run.row == BEST_OF_K:
-            notes.append(f"{run.label} is an oracle's choice among draws")
+            notes.append(f"{run.label} is an oracle: its draws were selected with the ground truth")
     return {
         "first": one.label,
         "second": two.label,
@@ -67,25 +67,27 @@ def compare_runs(
 
 
 def check_comparable(one: RunResult, two: RunResult) -> None:
-    """Refuse runs that can't be paired.
+    """Check that two runs can be paired.
 
     Raises:
-        DeoccError: says what differs.
+        DeoccError: the runs differ in a field that must be equal; the message names it.
     """
     odd = [name for name, a, b in zip(_GROUP, one.group, two.group, strict=True) if a != b]
     if odd:
         raise DeoccError(
-            f"{one.path} and {two.path} differ in {', '.join(odd)}; compare runs of one dataset, split, limit and task"
+            f"{one.path} and {two.path} differ in {', '.join(odd)}; "
+            "compare runs with the same dataset, split, limit and task"
         )
 
 
 def _align_draws(
     one: RunResult, table_one: pd.DataFrame, two: RunResult, table_two: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give the table of single answers one row for each draw of the other one, so that the two can be paired."""
+    """Repeat the rows of a table without draws for every draw of the other table, so that the two can be paired."""
     if one.of_draws and two.of_draws and one.draws != two.draws:
         raise DeoccError(
-            f"the runs have {one.draws} and {two.draws} draws; compare their {BEST_OF_K} or {VOTE}, or equal draws"
+            f"the runs have {one.draws} and {two.draws} draws; compare their {BEST_OF_K} or {VOTE} runs, "
+            "or runs with equally many draws"
         )
     if two.of_draws and not one.of_draws:
         table_one = _repeat(table_one, two.draws)

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: load, fit, predict, score from the files, write the records."""
+"""One complete evaluation: load, fit, predict, score the prediction files, write the records."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from deocc_bench.methods.serving import check_serves, truth_given
 
 @dataclass(frozen=True)
 class Job:
-    """What an evaluation is about.
+    """The inputs and settings of an evaluation.
 
     Args:
         dataset, split, ids: the samples.
         out: the run's folder.
-        scoring: how it is scored; names task, initial mask and seed for the run too.
+        scoring: settings of the scoring; its task, initial mask and seed also apply to the run.
         batch_size, workers, timeout: see `inference.Settings`.
-        resume: go on with a run that is there.
-        fit_dataset, fit_split: what methods that learn are given.
-        notes: for the record.
-        header: what is known of predictions that are scored again (`read_header`).
+        resume: continue an existing run.
+        fit_dataset, fit_split: training data of methods that learn.
+        notes: notes for the record.
+        header: the stored header of predictions that are scored again (`read_header`).
     """
 
     dataset: DatasetReader
@@ -83,32 +83,32 @@ class Job:
 
 
 def choose_ids(dataset: DatasetReader, split: str, limit: int | None) -> list[str]:
-    """The first `limit` ids of the split in sorted order, or all.
+    """The first `limit` ids of the split in sorted order; all ids without a limit.
 
     Raises:
         DeoccError: the split is empty.
     """
     ids = dataset.ids(split)[:limit]
     if not ids:
-        raise DeoccError(f"{dataset.root}: split {split!r} holds no samples; choose another (--split)")
+        raise DeoccError(f"{dataset.root}: split {split!r} has no samples; choose another split (--split)")
     return ids
 
 
 def prepare(method: Method, job: Job) -> float:
-    """Check that method, task and dataset go together, and fit the method if it learns; returns the seconds of fitting.
+    """Check that method, task and dataset fit together, and fit a method that learns; return the seconds of fitting.
 
     Raises:
-        DeoccError: they don't, or the method would learn from the split it is scored on.
+        DeoccError: they do not fit together, or the method would learn from the scored split.
     """
     check_serves(method, job.scoring.task, job.dataset, job.split, job.scoring.initial_mask)
     start = time.perf_counter()
     learns = {"fit", "truth"} & set(method.all_needs)
     if "fit" in method.all_needs:
         if job.fit_dataset is None or job.fit_split is None:
-            raise UsageError(f"method {method.name!r} learns from data; say from which: --fit-split train")
+            raise UsageError(f"method {method.name!r} learns from data; name the split, e.g. --fit-split train")
         same = job.fit_dataset.fingerprint == job.dataset.fingerprint
         if same and job.fit_split == job.split:
-            raise UsageError(f"method {method.name!r} would learn from {job.split!r}, on which it is scored")
+            raise UsageError(f"method {method.name!r} would learn from split {job.split!r}, on which it is scored")
         method.fit(job.fit_dataset, job.fit_split)
     if "truth" in method.all_needs:
         method.reveal(job.dataset, job.split)
@@ -116,13 +116,13 @@ def prepare(method: Method, job: Job) -> float:
 
 
 def evaluate_method(method: Method, job: Job, fit_seconds: float = 0.0) -> list[RunResult]:
-    """Predict what is missing, then score it and write the records. Call `prepare` before.
+    """Predict the missing samples, score all, and write the records. Call `prepare` first.
 
     Returns:
-        One record; for a random method the mean of its draws, the best of them (an oracle) and, for masks, the vote.
+        One record; for a random method the mean over its draws, the best draws (an oracle) and, for masks, the vote.
     """
     predictions = job.out / PREDICTIONS_FOLDER
-    # A method that does not learn has no training data, whatever the options say.
+    # A method that does not learn has no training data, regardless of the options.
     if "fit" not in method.all_needs:
         job = replace(job, fit_dataset=None, fit_split=None)
     identity = {
@@ -132,10 +132,12 @@ def evaluate_method(method: Method, job: Job, fit_seconds: float = 0.0) -> list[
     }
     job = replace(job, notes=(*job.notes, *_shared_groups(job), *_open_run(predictions, identity, job)))
     with progress_bar("predict", "sample", len(job.ids) * (method.samples or 1)) as bar:
-        spent = inference.run(method, job.dataset, job.split, job.ids, job.settings, predictions, progress=bar.update)
+        spent = inference.run(
+            method, job.dataset, job.split, job.ids, job.settings, predictions=predictions, progress=bar.update
+        )
     if method.samples is None:
         return [score_predictions(predictions, identity, job, spent, fit_seconds)]
-    return _score_draws(predictions, identity, job, spent, fit_seconds, method.samples)
+    return _score_draws(predictions, identity, job, spent, fit_seconds, draws=method.samples)
 
 
 def score_predictions(
@@ -148,54 +150,54 @@ def score_predictions(
 
 
 def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunResult]:
-    """Score a folder that `evaluate` or another program wrote; the draws of a random method are found by themselves.
+    """Score a folder that `evaluate` or another program wrote; draws of a random method are detected.
 
     Raises:
-        InputError: `job.out` holds a run, `evaluate` made the predictions of another dataset or split, or they can't be
-            scored.
+        InputError: `job.out` already contains a run, `evaluate` wrote the predictions for another dataset or split, or
+            they can't be scored.
     """
     if (job.out / RESULT_FILE).exists() and not job.resume:
-        raise InputError(job.out, "already holds a run", "choose another --out")
+        raise InputError(job.out, "already contains a run", "choose another --out")
     header = read_header(predictions)
     identity: dict[str, Any] = {"name": name or predictions.resolve().name, "truth_given": [], "draws": None}
     if header is not None:
         odd = [k for k, v in (("dataset", job.dataset.fingerprint), ("split", job.split)) if header.get(k) != v]
         if odd:
-            cure = f"score it on its own, or remove {HEADER_FILE} to score it all the same"
+            cure = f"score it on that one, or remove {HEADER_FILE} to score it anyway"
             raise InputError(predictions, f"was predicted on another {' and '.join(odd)}", cure)
         identity = {**header["method"], "code_digest": header.get("code_digests", [None])[-1]}
         job = replace(job, header=header)
     check_folder(predictions, job)
     draws = len(draw_folders(predictions))
     if draws:
-        return _score_draws(predictions, identity, job, None, 0.0, draws)
+        return _score_draws(predictions, identity, job, None, 0.0, draws=draws)
     return [score_predictions(predictions, identity, job)]
 
 
 def check_folder(predictions: Path, job: Job) -> list[Finding]:
-    """Lint a folder before it is scored; returns what is odd but can be scored.
+    """Lint a folder before it is scored; return the findings that do not prevent scoring.
 
     Raises:
-        InputError: it can't be scored; gives the first finding and counts the others.
+        InputError: the folder can't be scored; the message has the first finding and the number of others.
     """
     records = list(job.dataset.records(job.split))
     findings = lint(predictions, records, job.scoring.task, job.ids)
     fatal = [f for f in findings if f.error]
     if fatal:
         more = f" (and {len(fatal) - 1} more findings)" if len(fatal) > 1 else ""
-        raise InputError(predictions, f"{describe(fatal[0])}{more}", "see all with `deocc-bench lint`")
+        raise InputError(predictions, f"{describe(fatal[0])}{more}", "list them all with `deocc-bench lint`")
     return findings
 
 
 def folder_from_json(path: Path, job: Job) -> Path:
-    """Turn COCO results into the run's prediction folder; returns it.
+    """Convert COCO results to the run's prediction folder and return it.
 
     Raises:
-        InputError: `job.out` holds a run, or the results can't be scored; then nothing is left in `job.out`.
+        InputError: `job.out` already contains a run, or the results can't be scored; then `job.out` stays empty.
     """
     target = job.out / PREDICTIONS_FOLDER
     if target.exists():
-        raise InputError(job.out, "already holds a run", "choose another --out")
+        raise InputError(job.out, "already contains a run", "choose another --out")
     try:
         read_coco_results(path, list(job.dataset.records(job.split)), PredictionFolder(target))
         check_folder(target, job)
@@ -206,19 +208,19 @@ def folder_from_json(path: Path, job: Job) -> Path:
 
 
 def read_header(predictions: Path) -> dict[str, Any] | None:
-    """What `evaluate` noted beside predictions; None for those of another program."""
+    """The header that `evaluate` stored with the predictions; None for predictions of another program."""
     path = predictions / HEADER_FILE
     if not path.is_file():
         return None
     header = read_json(path)
     if not isinstance(header, dict) or not isinstance(header.get("method"), dict):
-        raise InputError(path, "not written by deocc-bench", "remove it, or run evaluate anew")
+        raise InputError(path, "not written by deocc-bench", "remove it, or run evaluate again")
     return header
 
 
 def _shared_groups(job: Job) -> list[str]:
-    """A note if the method learned from groups (people, photos) that it is scored on; no split of one dataset shares
-    any, but another dataset, given by `fit_dataset`, may."""
+    """A note if the method learned from groups (people, photos) on which it is scored. Splits of one dataset share no
+    groups, but another dataset, given by `fit_dataset`, may."""
     if job.fit_dataset is None or job.fit_split is None:
         return []
     scored = {job.dataset.record(job.split, i).group_id for i in job.ids}
@@ -226,13 +228,13 @@ def _shared_groups(job: Job) -> list[str]:
     if not shared:
         return []
     return [
-        f"the method learned from a dataset that names {len(shared)} of the {len(scored)} scored groups, e.g. "
-        f"{shared[0]!r}: if they are the same people, the numbers are too good"
+        f"the method's training data contains {len(shared)} of the {len(scored)} scored groups, e.g. "
+        f"{shared[0]!r}: if they are the same people, the numbers are too optimistic"
     ]
 
 
 def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[str]:
-    """Note beside the predictions whose they are, or check that they are this run's; returns notes for the record."""
+    """Write the header of a new run, or check that of a resumed one; return notes for the record."""
     code = identity["code_digest"]
     header: dict[str, Any] = {
         "method": {k: v for k, v in identity.items() if k != "code_digest"},
@@ -247,19 +249,17 @@ def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[
     codes = [code]
     if predictions.exists() and any(predictions.iterdir()):
         if not job.resume:
-            raise InputError(job.out, "already holds a run", "choose another --out, or go on with --resume")
+            raise InputError(job.out, "already contains a run", "choose another --out, or continue it with --resume")
         old = read_header(predictions) or {}
-        # Through JSON, so that a tuple among the options equals the list it becomes.
+        # Converted through JSON, so that a tuple among the options equals the list that was stored.
         fresh = json.loads(dump_json(header))
         odd = [k for k in fresh if old.get(k) != fresh[k]]
         if odd:
-            raise UsageError(
-                f"{job.out}: can't go on with this run, it differs in {', '.join(odd)}; choose another --out"
-            )
+            raise UsageError(f"{job.out}: can't resume this run, it differs in {', '.join(odd)}; choose another --out")
         codes = [*(c for c in old.get("code_digests", ()) if c != code), code]
     atomic_write(predictions / HEADER_FILE, dump_json({**header, "code_digests": codes}))
     if len(codes) > 1:
-        return ["the method's code was changed between the parts of this run; run it anew before you publish it"]
+        return ["the method's code was changed between the parts of this run; run it again before you publish it"]
     return []
 
 
@@ -269,6 +269,7 @@ def _score_draws(
     job: Job,
     spent: Clock | None,
     fit_seconds: float,
+    *,
     draws: int,
 ) -> list[RunResult]:
     identity = {**identity, "draws": draws}
@@ -284,7 +285,7 @@ def _score_draws(
     results = [_record(job, {**identity, "row": MEAN}, mean, timing, draws=draws)]
     chosen = score.best_draws(tables, job.scoring.task)
     best = Scored(score.pick_draws(tables, chosen), {}, mean.predictions_digest)
-    note = f"oracle: for each sample the draw of {draws} that the truth says is best; no method could choose so"
+    note = f"oracle: for each sample the best of {draws} draws, selected with the ground truth"
     side = replace(job, out=job.out / BEST_OF_K, notes=(*job.notes, note))
     results.append(_record(side, {**identity, "row": BEST_OF_K}, best, timing))
     if job.scoring.task == "mask":
@@ -292,7 +293,7 @@ def _score_draws(
         _write_vote(folders, vote, job)
         _note_vote(vote, read_header(predictions))
         scored, _ = _score(vote, job)
-        note = f"vote: pixels that more than half of {draws} draws set"
+        note = f"vote: pixels that are set in more than half of {draws} draws"
         side = replace(job, out=job.out / VOTE, notes=(*job.notes, note))
         results.append(_record(side, {**identity, "row": VOTE}, scored, timing))
     return results
@@ -311,7 +312,7 @@ def _write_vote(folders: Sequence[Path], target: Path, job: Job) -> None:
 
 
 def _note_vote(vote: Path, header: Mapping[str, Any] | None) -> None:
-    """Note beside a vote whose it is, so that it can be scored again by itself, as the row that it is."""
+    """Write the header of a vote, so that the vote can be scored again separately and keeps its row."""
     if header is not None:
         atomic_write(vote / HEADER_FILE, dump_json({**header, "method": {**header["method"], "row": VOTE}}))
 

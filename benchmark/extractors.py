@@ -1,8 +1,8 @@
-"""Feature networks for FID, KID and LPIPS: TorchScript files, named by what they are, fetched once, features cached.
+"""Feature networks for FID, KID and LPIPS: TorchScript files, downloaded once; features are cached.
 
-Only the file with the checksum of Inception-2015-12-05 may give numbers called `fid` and `kid`; any other network's
-go by `fd[NAME@SHA8]` and `kd[NAME@SHA8]`. What can't be had is an `Unavailable` with the reason, never an exception:
-the run goes on with the value null.
+Only the file with the checksum of Inception-2015-12-05 produces metrics called `fid` and `kid`; those of any other
+network are called `fd[NAME@SHA8]` and `kd[NAME@SHA8]`. A network that is not available is an `Unavailable` with the
+reason, not an exception: the run continues and the metric is null.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from deocc_bench.metrics.arrays import SampleArrays
 from deocc_bench.metrics.distribution import frechet_distance, kernel_distance
 from deocc_bench.metrics.feature_inputs import VIEW_SIDE, region_view
 
-# The TorchScript translation of the Inception that FID was defined with, as StyleGAN2-ADA published it (95,607,719
-# bytes; NVIDIA source code licence: fetched by the user's machine, never shipped).
+# The TorchScript translation of the Inception network that defines FID, published with StyleGAN2-ADA (95,607,719
+# bytes; NVIDIA source code licence: downloaded by the user's machine, never shipped).
 INCEPTION_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 INCEPTION_FILE = "inception-2015-12-05.pt"
 
-# No other network's number is ever called FID or KID.
+# Numbers of other networks are never called FID or KID.
 _OTHER_NETWORK = {"fid": "fd", "kid": "kd"}
 _BLOCK = 1 << 20
 _TIMEOUT_S = 20.0
@@ -46,7 +46,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A network that can't be had, and why, with the cure."""
+    """A network that is not available, with the reason and a remedy."""
 
     reason: str
 
@@ -55,7 +55,7 @@ class Unavailable:
 class Extractor:
     """A feature network: a TorchScript file that maps float32 NCHW in 0..255 to N x D.
 
-    A file whose forward takes `return_features` is called with it set, as the Inception file wants.
+    A file whose forward takes `return_features` is called with it set, as the Inception file requires.
     """
 
     path: Path
@@ -90,11 +90,11 @@ class Extractor:
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """Features of RGB pictures.
+        """Compute the features of RGB pictures.
 
         Args:
-            images: uint8 (H, W, 3); neighbours of one size share a batch.
-            batch: largest batch.
+            images: uint8 (H, W, 3); consecutive images of one size share a batch.
+            batch: maximum batch size.
             device: torch device.
             progress: called with (done, None) after each batch.
 
@@ -102,7 +102,7 @@ class Extractor:
             float64 (N, D).
 
         Raises:
-            DeoccError: the network fails on a picture, or its output is not one finite vector each.
+            DeoccError: the network fails on a picture, or its output is not one finite vector per picture.
         """
         import torch
 
@@ -122,7 +122,7 @@ class Extractor:
                     "give a TorchScript file that maps NCHW in 0..255 to N x D"
                 ) from error
             if not np.isfinite(rows).all():
-                raise DeoccError(f"{self.path}: gives NaN or infinity; give another extractor")
+                raise DeoccError(f"{self.path}: the output contains NaN or infinity; use another extractor")
             blocks.append(rows)
             done += len(group)
             if progress is not None:
@@ -134,8 +134,9 @@ class Extractor:
 class PerceptualDistance:
     """A learned perceptual distance (LPIPS) as a TorchScript file.
 
-    Two kinds are understood: forward(x, y) with float32 NCHW in [-1, 1], giving one distance each; and forward(x, ...,
-    return_lpips) with NCHW in 0..255, giving vectors whose squared distance is the value (StyleGAN2-ADA's vgg16.pt).
+    Two kinds are supported: forward(x, y) with float32 NCHW in [-1, 1], which returns one distance per pair; and
+    forward(x, ..., return_lpips) with NCHW in 0..255, which returns vectors whose squared distance is the value
+    (StyleGAN2-ADA's vgg16.pt).
     """
 
     path: Path
@@ -148,7 +149,7 @@ class PerceptualDistance:
         return f"{self.name}@{self.sha256[:8]}"
 
     def metric_id(self, region: str) -> str:
-        """The column and metric of a region: `lpips_REGION[NAME@SHA8]`."""
+        """The column and metric id of a region: `lpips_REGION[NAME@SHA8]`."""
         return f"lpips_{region}[{self.label}]"
 
     @cached_property
@@ -156,10 +157,10 @@ class PerceptualDistance:
         return _load_script(self.path)
 
     def distance(self, first: np.ndarray, second: np.ndarray, device: str = "cpu") -> float:
-        """Distance of two RGB pictures of one size, uint8 (H, W, 3).
+        """Distance between two RGB pictures of equal size, uint8 (H, W, 3).
 
         Raises:
-            DeoccError: the network fails or gives no single finite number.
+            DeoccError: the network fails or does not return a single finite number.
         """
         import torch
 
@@ -180,12 +181,12 @@ class PerceptualDistance:
                 "give a TorchScript file that maps two NCHW tensors to a distance"
             ) from error
         if not np.isfinite(value):
-            raise DeoccError(f"{self.path}: gives NaN or infinity; give another file")
+            raise DeoccError(f"{self.path}: the output is NaN or infinity; use another file")
         return value
 
 
 def cache_dir() -> Path:
-    """Where fetched networks and features are kept: `DEOCC_CACHE`, else `deocc-bench` in the user's cache folder."""
+    """Folder of downloaded networks and features: `DEOCC_CACHE`, else `deocc-bench` in the user's cache folder."""
     if os.environ.get("DEOCC_CACHE"):
         return Path(os.environ["DEOCC_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deocc-bench"
@@ -200,26 +201,26 @@ def find_extractor(
     url: str = INCEPTION_URL,
     sha256: str = INCEPTION_SHA256,
 ) -> Extractor | Unavailable:
-    """The feature network: the file given, else the cached Inception, else a fetched one.
+    """Find the feature network: the file at `path`, else the cached Inception network, else a download.
 
     Args:
-        path: a TorchScript file; named after its stem unless it is the known Inception.
+        path: a TorchScript file; named after its stem unless it is the known Inception file.
         cache: folder of the cache (`cache_dir()` by default).
-        fetch: whether to try the network; the environment variable `DEOCC_OFFLINE` forbids it too.
-        progress: called with (bytes so far, bytes in all if known).
+        fetch: whether a download is allowed; the environment variable `DEOCC_OFFLINE` also forbids it.
+        progress: called with (bytes so far, total bytes if known).
         url, sha256: of the default network.
 
     Raises:
-        InputError: `path` was given and is no TorchScript file. Whatever else fails is `Unavailable`.
+        InputError: `path` is not a TorchScript file. All other failures return `Unavailable`.
     """
     if path is not None:
         return Extractor(*_identify(path))
     target = Path(cache or cache_dir()) / INCEPTION_FILE
-    cure = f"give the file by --fid-extractor, or put it at {target}"
+    cure = f"pass the file with --fid-extractor, or put it at {target}"
     if target.is_file() and sha256_file(target) == sha256:
         return Extractor(target, sha256, target.stem)
     if not fetch or os.environ.get("DEOCC_OFFLINE"):
-        return Unavailable(f"no {INCEPTION_FILE} in the cache and fetching is off; {cure}")
+        return Unavailable(f"{INCEPTION_FILE} is not in the cache and downloads are off; {cure}")
     try:
         fetch_file(url, target, sha256, progress)
     except DeoccError as error:
@@ -228,21 +229,21 @@ def find_extractor(
 
 
 def find_perceptual(path: str | Path | None) -> PerceptualDistance | Unavailable:
-    """The LPIPS network of a TorchScript file; `Unavailable` without one, since none may be shipped.
+    """The LPIPS network of a TorchScript file; `Unavailable` without a file, since none may be shipped.
 
     Raises:
-        InputError: `path` was given and is no TorchScript file.
+        InputError: `path` is not a TorchScript file.
     """
     if path is None:
-        return Unavailable("LPIPS needs a network's weights; give a TorchScript file by --lpips")
+        return Unavailable("LPIPS needs network weights; pass a TorchScript file with --lpips")
     return PerceptualDistance(*_identify(path))
 
 
 def fetch_file(url: str, target: str | Path, sha256: str, progress: Progress | None = None) -> None:
-    """Fetch `url` to `target` if its SHA-256 is right; nothing is left behind otherwise.
+    """Download `url` to `target` and check its SHA-256; nothing is left behind on failure.
 
     Raises:
-        DeoccError: no connection, or another file than expected.
+        DeoccError: the download failed, or the checksum does not match.
     """
     received = io.BytesIO()
     try:
@@ -254,15 +255,15 @@ def fetch_file(url: str, target: str | Path, sha256: str, progress: Progress | N
                 if progress is not None:
                     progress(received.tell(), total)
     except (URLError, HTTPException, OSError, ValueError) as error:
-        raise DeoccError(f"{url}: could not be fetched ({one_line(error, 120)})") from error
+        raise DeoccError(f"{url}: could not be downloaded ({one_line(error, 120)})") from error
     data = received.getvalue()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DeoccError(f"{url}: fetched {len(data)} bytes with another checksum than {sha256[:8]}..., so not kept")
+        raise DeoccError(f"{url}: discarded {len(data)} bytes, whose checksum is not {sha256[:8]}...")
     atomic_write(target, data)
 
 
 def perceptual_row(network: PerceptualDistance, sample: SampleArrays, device: str = "cpu") -> dict[str, float | None]:
-    """LPIPS columns of one sample for the regions image, human and invisible (the latter two as `region_view`)."""
+    """LPIPS columns of one sample for the regions image, human and invisible (the latter two by `region_view`)."""
     scored, truth = sample.composite, sample.truth
     row: dict[str, float | None] = {network.metric_id("image"): network.distance(scored, truth, device)}
     for region, mask in (("human", sample.of("amodal")), ("invisible", sample.hidden)):
@@ -281,10 +282,10 @@ def cached_features(
     ids: Sequence[str],
     cache: str | Path | None = None,
 ) -> np.ndarray:
-    """Features of the true set, kept by what they are made of: dataset fingerprint, network, region, sample ids.
+    """Features of the ground truth, cached by dataset fingerprint, network, region and sample ids.
 
     Args:
-        compute: gives float64 (len(ids), D) when the cache has none; a broken cache file is computed anew.
+        compute: returns float64 (len(ids), D); called if the cache file is missing or broken.
     """
     key = digest(fingerprint, extractor.sha256, region, str(VIEW_SIDE), *ids)
     path = Path(cache or cache_dir()) / "features" / f"{key[:32]}.npz"
@@ -299,7 +300,7 @@ def cached_features(
 
 
 def distances(truth: np.ndarray, predicted: np.ndarray, extractor: Extractor, region: str) -> dict[str, float]:
-    """Both distances of two feature sets (N, D) under the ids this network may use."""
+    """Both distances between two feature sets (N, D), under the metric ids of this network."""
     return {
         extractor.metric_id("fid", region): frechet_distance(truth, predicted),
         extractor.metric_id("kid", region): kernel_distance(truth, predicted),
@@ -308,11 +309,11 @@ def distances(truth: np.ndarray, predicted: np.ndarray, extractor: Extractor, re
 
 def _identify(path: str | Path) -> tuple[Path, str, str]:
     path = Path(path)
-    cure = "give a file that torch.jit.save wrote"
+    cure = "use a file written by torch.jit.save"
     if not path.is_file():
         raise InputError(path, "no such file", cure)
     if not zipfile.is_zipfile(path):
-        raise InputError(path, "no TorchScript file", cure)
+        raise InputError(path, "not a TorchScript file", cure)
     name = re.sub(r"[^A-Za-z0-9.+-]+", "-", path.stem).strip("-") or "network"
     return path, sha256_file(path), name
 
@@ -324,7 +325,7 @@ def _load_script(path: Path) -> Any:
         return torch.jit.load(str(path), map_location="cpu").eval()
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            path, f"can't be loaded as TorchScript ({one_line(error, 120)})", "give a file that torch.jit.save wrote"
+            path, f"can't be loaded as TorchScript ({one_line(error, 120)})", "use a file written by torch.jit.save"
         ) from error
 
 

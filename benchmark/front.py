@@ -1,4 +1,4 @@
-"""Evaluate, score and compare as functions: what the commands of these names call, and `deocc_bench` for Python."""
+"""`evaluate`, `score` and `compare` as functions, for the commands of these names and for `deocc_bench` in Python."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def evaluate(
     Args:
         method: an object with `complete(batch)`, `recover(batch)` or both, its class, or a spec as on the command line
             ("two-stage:tiny", "file.py:Class", "predictions:DIR").
-        data: a dataset folder, or samples of `load_dataset`, which bring their own split.
+        data: a dataset folder, or samples of `load_dataset`, which have their own split.
         task: "mask", "content" or "joint".
-        out: folder of the run: `result.json`, `samples.csv`, `predictions/`; None: nothing is kept but the record.
+        out: folder of the run: `result.json`, `samples.csv`, `predictions/`; None: only the record is returned.
         split, limit, workers, seed, initial_mask, convention, fid_extractor, fid, lpips, device, resamples: see
             `deocc_bench.benchmark.options.ScoreOptions`.
         batch_size, resume, timeout, options, fit_split, fit_data: see `deocc_bench.benchmark.options.RunOptions`.
 
     Returns:
-        The record; of a random method that of the mean over its draws.
+        The record; for a random method, the record of the mean over its draws.
 
     Raises:
-        UsageError: options that contradict each other or the method.
-        DeoccError: the dataset can't serve the task, or the method fails.
+        UsageError: the options contradict each other or the method.
+        DeoccError: the dataset lacks inputs of the task, or the method fails.
     """
-    given = RunOptions(
+    settings = RunOptions(
         split=split,
         limit=limit,
         workers=workers,
@@ -80,10 +80,10 @@ def evaluate(
         fit_split=fit_split,
         fit_data=fit_data,
     )
-    if len(mask_specs(given)) > 1:
-        raise UsageError("several initial masks make several runs; call evaluate once for each")
+    if len(mask_specs(settings)) > 1:
+        raise UsageError("evaluate takes only one initial mask; call it once per mask")
     with _folder(out) as folder:
-        return _kept(run_method(method, data, task, folder, given).results[0], out)
+        return _kept(run_method(method, data, task, folder, settings).results[0], out)
 
 
 def score(
@@ -107,21 +107,21 @@ def score(
     """Score a prediction folder, as `deocc-bench score` does.
 
     Args:
-        predictions: the folder, that of a run, or a record that `evaluate` wrote to a folder.
-        data: a dataset folder, or samples of `load_dataset`, which bring their own split.
-        task: "mask", "content" or "joint"; None: as `evaluate` noted beside the predictions.
+        predictions: a prediction folder, the folder of a run, or a record that `evaluate` wrote to a folder.
+        data: a dataset folder, or samples of `load_dataset`, which have their own split.
+        task: "mask", "content" or "joint"; None: the task that `evaluate` stored with the predictions.
         out: folder of the new record; None: nothing is written.
         split, limit, workers, seed, initial_mask, convention, fid_extractor, fid, lpips, device, resamples: see
             `deocc_bench.benchmark.options.ScoreOptions`.
 
     Returns:
-        The record; of a random method that of the mean over its draws.
+        The record; for a random method, the record of the mean over its draws.
 
     Raises:
-        UsageError: no such folder, or the task is not known.
-        DeoccError: the predictions can't be scored; says why.
+        UsageError: no such folder, or the task is unknown.
+        DeoccError: the predictions can't be scored; the message has the reason.
     """
-    given = ScoreOptions(
+    settings = ScoreOptions(
         split=split,
         limit=limit,
         workers=workers,
@@ -135,9 +135,9 @@ def score(
         resamples=resamples,
     )
     if convention == ALL_CONVENTIONS:
-        raise UsageError("a record holds one convention; score_conventions gives the table of all")
+        raise UsageError("score takes only one convention; score_conventions returns the table of all")
     with _folder(out) as folder:
-        return _kept(rescore_folder(run_folder(predictions), data, task, folder, given)[0], out)
+        return _kept(rescore_folder(run_folder(predictions), data, task, folder, settings)[0], out)
 
 
 def compare(
@@ -151,23 +151,23 @@ def compare(
 
     Args:
         first, second: folders of runs, or records that `evaluate` wrote to a folder.
-        metrics: ids to compare; None: all but those of single body parts and of the input.
-        seed: of the resampling.
+        metrics: ids to compare; None: all except metrics of single body parts and of the input.
+        seed: seed of the resampling.
 
     Returns:
         `first`, `second` (names), `task`, `n`, `notes`, and `metrics`: id -> `first`, `second`, `difference`, `ci95`,
         `p`, `p_holm`, `better`.
 
     Raises:
-        UsageError: an unknown metric, or a record that was not written.
-        DeoccError: the runs are not of the same samples and task, or were changed after the run.
+        UsageError: an unknown metric, or a record that was not written to a folder.
+        DeoccError: the runs have different samples or tasks, or were changed after the run.
     """
     return comparison.compare_runs(run_folder(first), run_folder(second), metrics, seed)
 
 
 @contextmanager
 def _folder(out: str | Path | None) -> Iterator[Path]:
-    """The run's folder; a scratch one where nothing is to be kept."""
+    """The run's folder; a temporary one if `out` is None."""
     if out is not None:
         yield Path(out)
         return
@@ -176,5 +176,5 @@ def _folder(out: str | Path | None) -> Iterator[Path]:
 
 
 def _kept(result: RunResult, out: str | Path | None) -> RunResult:
-    """The record with the file that it lies in."""
+    """The record with the path of its file; no path if `out` is None."""
     return replace(result, path=None if out is None else Path(out) / RESULT_FILE)

@@ -1,6 +1,6 @@
-"""Runs a method over a split: loads batches, calls it, checks its answers, writes them. A killed run can go on.
+"""Run a method over a split: load batches, call it, check its outputs, write them. A killed run can be resumed.
 
-A batch holds samples of one size. What is on disk is all that scoring sees, so batches, order and workers can't matter.
+A batch contains samples of one size. Scoring reads only the files on disk, so batches, order and workers can't matter.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _PREFETCH = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes; none of it may change a number but `initial_mask` and `seed`.
+    """Settings of a run; only `task`, `initial_mask` and `seed` may change a number.
 
     Args:
         task: "mask", "content" or "joint".
         initial_mask: a spec of `deocc_bench.core.initial_masks`.
-        seed: of random methods and random initial masks.
-        workers: threads that load and write.
-        timeout: seconds that one call on a batch may take; None: no limit.
+        seed: seed of random methods and random initial masks.
+        workers: number of threads that load and write.
+        timeout: maximum seconds per call on a batch; None: no limit.
     """
 
     task: str
@@ -64,11 +64,11 @@ class Clock:
 
 
 class MethodError(DeoccError):
-    """The method failed; the message names the samples and what was kept."""
+    """The method failed; the message names the samples and the predictions that were kept."""
 
 
 def load_batch(records: Sequence[SampleRecord], method: Method, settings: Settings) -> Batch:
-    """The inputs of one call: the image, and what the task gives or the method asks for."""
+    """Load the inputs of one call: the images, the inputs of the task and the needs of the method."""
     wanted = batch_fields(method, settings.task)
     columns: dict[str, list[np.ndarray]] = {}
     for record in records:
@@ -81,7 +81,7 @@ def load_batch(records: Sequence[SampleRecord], method: Method, settings: Settin
 
 
 def _inputs(record: SampleRecord, wanted: Collection[str], settings: Settings) -> dict[str, np.ndarray]:
-    """One sample's image and what the dataset has of the wanted fields."""
+    """One sample's image and those wanted fields that the dataset has."""
     found: dict[str, np.ndarray | None] = {"images": images.read_rgb(record.image_path)}
     if "initial" in wanted:
         found["initial"] = initial_masks.of_record(record, settings.initial_mask, settings.seed)
@@ -101,21 +101,23 @@ def run(
     split: str,
     ids: Sequence[str],
     settings: Settings,
+    *,
     predictions: Path,
     progress: Callable[[int], object] = lambda n: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Clock:
-    """Predict the samples of `ids` that are missing below `predictions`.
+    """Predict the samples of `ids` that are missing in `predictions`.
 
     Args:
-        predictions: the prediction folder; a random method's draws lie in `draw-NN` below it.
+        predictions: the prediction folder; the draws of a random method are in its folders `draw-NN`.
         progress: called with the number of samples (times draws) done.
 
     Returns:
-        Where the time of this call went; the parts add up to its loop.
+        The time spent in each part of the loop; the parts add up to its total.
 
     Raises:
-        MethodError: the method raised, timed out or gave what can't be scored. What was done is kept.
+        MethodError: the method raised, timed out or returned an output that can't be scored. Finished predictions are
+            kept.
     """
     sweep_temporary(predictions)
     for old in predictions.rglob(ERROR_FILE):
@@ -128,7 +130,7 @@ def run(
         progress(len(records) - len(missing))
         folder.clear(r.id for r in missing)
         seed = None if draw is None else draw_seed(settings.seed, draw)
-        _run_draw(method, missing, settings, folder, seed, progress, clock, spent)
+        _run_draw(method, missing, settings, folder, seed=seed, progress=progress, clock=clock, spent=spent)
     return spent
 
 
@@ -145,6 +147,7 @@ def _run_draw(
     records: Sequence[SampleRecord],
     settings: Settings,
     folder: PredictionFolder,
+    *,
     seed: int | None,
     progress: Callable[[int], object],
     clock: Callable[[], float],
@@ -158,7 +161,7 @@ def _run_draw(
         for batch in _ahead(load, batches(records, settings.batch_size), pool):
             loaded = clock()
             spent.data += loaded - start
-            answers = _guarded(method, batch, settings, seed, folder.root, done, len(records))
+            answers = _guarded(method, batch, settings, seed, root=folder.root, done=done, total=len(records))
             computed = clock()
             spent.compute += computed - loaded
             for _ in pool.map(folder.write, answers) if pool else map(folder.write, answers):
@@ -186,7 +189,7 @@ def _ahead(
 
 
 def _guarded(
-    method: Method, batch: Batch, settings: Settings, seed: int | None, root: Path, done: int, total: int
+    method: Method, batch: Batch, settings: Settings, seed: int | None, *, root: Path, done: int, total: int
 ) -> list[Prediction]:
     try:
         call = partial(predict, method, batch, settings.task, seed)
@@ -194,7 +197,7 @@ def _guarded(
     except (OutputError, TimeoutError) as error:
         reason = str(error) if isinstance(error, OutputError) else f"{describe_ids(batch.ids)}: {error}"
         raise _failed(method, reason, root, done, total) from error
-    # SystemExit too: a method that calls sys.exit() must not end the run as if it were done.
+    # SystemExit too: a method that calls sys.exit() must not end the run as if it had finished.
     except (Exception, SystemExit) as error:
         path = root / ERROR_FILE
         atomic_write(path, "".join(traceback.format_exception(error)))
@@ -204,8 +207,8 @@ def _guarded(
 
 def _failed(method: Method, reason: str, root: Path, done: int, total: int) -> MethodError:
     return MethodError(
-        f"method {method.name!r} failed on {reason}; {done} of {total} missing samples were done and are kept in "
-        f"{root}; mend it and go on with --resume"
+        f"method {method.name!r} failed on {reason}; {done} of {total} missing samples are done and kept in "
+        f"{root}; fix the method and continue with --resume"
     )
 
 
@@ -218,12 +221,12 @@ def _within(call: Callable[[], list[Prediction]], seconds: float) -> list[Predic
         except BaseException as error:
             outcome.append((None, error))
 
-    # A daemon: what hangs in it can't be stopped, but must not keep the process from ending.
+    # A daemon thread: a hanging call can't be stopped, but must not keep the process alive.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise TimeoutError(f"no answer within {seconds:g} s")
+        raise TimeoutError(f"no result within {seconds:g} s")
     answers, error = outcome[0]
     if error is not None:
         raise error

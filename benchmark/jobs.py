@@ -1,4 +1,4 @@
-"""From options to runs and scores: what `evaluate` and `score` do, with all the records that come of it."""
+"""Turn options into runs and scores: the work of `evaluate` and `score`, with all resulting records."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `run_method` gives.
+    """The result of `run_method`.
 
     Args:
-        results: one record; for a random method that of the mean, then best-of-k and, for masks, the vote; for several
-            initial masks those of each.
-        sweep: the curve over several initial masks (`robustness.curve`); None for one.
+        results: one record; for a random method the mean, then best-of-k and, for masks, the vote; for several initial
+            masks the records of each.
+        sweep: the curve over several initial masks (`robustness.curve`); None for a single mask.
     """
 
     results: tuple[RunResult, ...]
@@ -49,18 +49,18 @@ class Outcome:
 
 
 def run_method(
-    method: Any, data: Data, task: str, out: str | Path, options: RunOptions, say: Say = lambda text: None
+    method: Any, data: Data, task: str, out: str | Path, options: RunOptions, *, say: Say = lambda text: None
 ) -> Outcome:
-    """Run and score a method with all the records that come of it; see `evaluate`.
+    """Run and score a method and return all resulting records; see `evaluate`.
 
     Args:
-        say: told what is odd about predictions that are scored.
+        say: called with a warning about each unusual prediction.
     """
     masks = mask_specs(options)
     if task == "content" and masks != [initial_masks.DATASET]:
-        raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
+        raise UsageError("task 'content' has no initial mask; use --initial-mask only with mask and joint")
     if isinstance(method, str) and (method.startswith(FOLDER_PREFIX) or method.endswith(".json")):
-        return Outcome(tuple(_score_as_method(method, data, task, Path(out), options, say)))
+        return Outcome(tuple(_score_as_method(method, data, task, Path(out), options, say=say)))
     job = _job(data, task, Path(out), options, masks[0])
     job = replace(job, batch_size=options.batch_size, timeout=options.timeout, resume=options.resume)
     loaded = as_method(method, options.options, options.device)
@@ -78,16 +78,16 @@ def run_method(
 def rescore_folder(
     predictions: str | Path, data: Data, task: str | None, out: str | Path, options: ScoreOptions
 ) -> list[RunResult]:
-    """Score a prediction folder with all the records that come of it; see `score`."""
+    """Score a prediction folder and return all resulting records; see `score`."""
     folder = folder_of(predictions)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such prediction folder")
     header = harness.read_header(folder) or {}
     task = task or header.get("task")
     if task is None:
-        raise UsageError(f"{folder} does not say which task it answers; give --task")
+        raise UsageError(f"the task of {folder} is unknown; name it with --task")
     if Path(out).resolve() in (folder.resolve(), folder.resolve().parent):
-        raise UsageError(f"--out {out} would overwrite the run that is re-scored; choose another folder")
+        raise UsageError(f"--out {out} would overwrite the scored run; choose another folder")
     options, initial_mask = _as_noted(header, options)
     return harness.rescore(folder, _job(data, task, Path(out), options, initial_mask))
 
@@ -95,7 +95,7 @@ def rescore_folder(
 def score_conventions(
     predictions: str | Path, data: Data, task: str | None, out: str | Path, options: ScoreOptions
 ) -> list[dict[str, Any]]:
-    """Score a prediction folder by every paper's convention; one dictionary a convention and metric."""
+    """Score a prediction folder by every paper's convention; return one dictionary per convention and metric."""
     results = rescore_folder(predictions, data, task, out, replace(options, convention=conventions.DEFAULT))
     result, table = read_run(out)
     draws = int(result.method.get("draws") or 1) if result.method["row"] == "mean" else 1
@@ -104,13 +104,13 @@ def score_conventions(
     return records
 
 
-def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOptions, say: Say) -> list[RunResult]:
-    """Score `predictions:DIR` or COCO results in place of running a method."""
+def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOptions, *, say: Say) -> list[RunResult]:
+    """Score `predictions:DIR` or COCO results instead of running a method."""
     if options.options or len(mask_specs(options)) > 1:
-        raise UsageError("predictions are scored as they are: --option and several --initial-mask need a method")
+        raise UsageError("--option and several initial masks need a method; existing predictions take neither")
     where = spec.removeprefix(FOLDER_PREFIX)
     if not where:
-        raise UsageError(f"{spec!r} names no folder; write {FOLDER_PREFIX}DIR or {FOLDER_PREFIX}FILE.json")
+        raise UsageError(f"{spec!r} names no folder; use {FOLDER_PREFIX}DIR or {FOLDER_PREFIX}FILE.json")
     path = Path(where)
     folder = folder_of(path)
     noted, initial_mask = _as_noted(harness.read_header(folder) or {}, options)
@@ -118,7 +118,7 @@ def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOp
     name = path.resolve().name
     if path.suffix == ".json":
         if task != "mask":
-            raise UsageError("COCO results hold masks: they answer --task mask")
+            raise UsageError("COCO results contain only masks; use --task mask")
         folder, name = harness.folder_from_json(path, job), path.stem
     for finding in harness.check_folder(folder, job):
         say(f"warning: {describe(finding)}")
@@ -126,8 +126,8 @@ def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOp
 
 
 def _as_noted(header: Mapping[str, Any], options: ScoreOptions) -> tuple[ScoreOptions, str]:
-    """Seed and initial mask as the user says, else as `evaluate` noted beside the predictions: the run's own numbers
-    come out of scoring it again."""
+    """Seed and initial mask from the user, else from the header that `evaluate` stored with the predictions, so that
+    scoring a run again reproduces its numbers."""
     seed = int(header.get("seed") or SEED) if options.seed is None else options.seed
     return replace(options, seed=seed), options.initial_mask or header.get("initial_mask") or initial_masks.DATASET
 
@@ -137,7 +137,7 @@ def _job(data: Data, task: str, out: Path, options: ScoreOptions, initial_mask: 
         raise UsageError(unknown("task", task, TASKS))
     convention = conventions.get_convention(options.convention)
     if task == "content" and convention.name != conventions.DEFAULT:
-        raise UsageError(f"convention {convention.name!r} scores masks, but the task is 'content'")
+        raise UsageError(f"convention {convention.name!r} is for masks, but the task is 'content'")
     if options.device != AUTO:
         resolve_device(options.device)
     dataset, split, ids = _samples(data, options)
@@ -157,7 +157,7 @@ def _job(data: Data, task: str, out: Path, options: ScoreOptions, initial_mask: 
 
 
 def _samples(data: Data, options: ScoreOptions) -> tuple[DatasetReader, str, list[str]]:
-    """The dataset, the split, and the ids that are scored, sorted."""
+    """The dataset, the split, and the scored ids, sorted."""
     if not isinstance(data, LoadedDataset):
         dataset = data if isinstance(data, DatasetReader) else DatasetReader(data)
         return dataset, options.split, harness.choose_ids(dataset, options.split, options.limit)
@@ -165,7 +165,7 @@ def _samples(data: Data, options: ScoreOptions) -> tuple[DatasetReader, str, lis
         raise UsageError(f"the samples are of split {data.split!r}, not {options.split!r}; load that split instead")
     ids = sorted(data.ids)[: options.limit]
     if not ids:
-        raise UsageError(f"{data!r} holds no samples; loosen the filter")
+        raise UsageError(f"{data!r} has no samples; relax the filter")
     return data.reader, data.split, ids
 
 
@@ -176,7 +176,7 @@ def _networks(
     extractors.PerceptualDistance | extractors.Unavailable,
     tuple[str, ...],
 ]:
-    """The networks of the scoring, or why there is none, and notes for the record."""
+    """The networks of the scoring, or the reasons why they are unavailable, and notes for the record."""
     network: extractors.Extractor | extractors.Unavailable = extractors.Unavailable("switched off by --no-fid")
     perceptual = extractors.find_perceptual(options.lpips)
     if task == "mask":
@@ -189,13 +189,13 @@ def _networks(
 
 
 def mask_specs(options: ScoreOptions) -> list[str]:
-    """The initial masks asked for: the specs between commas, or the dataset's own."""
+    """The requested initial masks: the comma-separated specs, or the masks of the dataset."""
     return [s.strip() for s in (options.initial_mask or "").split(",") if s.strip()] or [initial_masks.DATASET]
 
 
 @contextmanager
 def _fetching() -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr for what is fetched, drawn from the first byte on; none where nothing is fetched."""
+    """A progress bar on stderr for a download, shown from the first byte; no bar if nothing is downloaded."""
     bars: list[Any] = []
 
     def progress(done: int, total: int | None) -> None:

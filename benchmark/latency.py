@@ -1,12 +1,13 @@
-"""The speed table: how long a method takes for one sample, by stage, and how that compares with others.
+"""The speed table: the latency of methods for one sample, by stage and relative to each other.
 
 Protocol: batch 1; warm-up of at least 10 runs and 1 s; at least 300 runs and 3 s; the device is synchronised before and
-after each run (CUDA events on a GPU); the methods take turns, run by run (A B A B), so that a slow moment hits all
-alike. The stages of one run share their time marks, so they add up to the run, and their means to the mean shown.
+after each run (CUDA events on a GPU); the methods alternate run by run (A B A B), so that a slow phase of the machine
+affects all of them equally. Consecutive stages of a run share their time marks, so the stages add up to the run, and
+their means to the reported mean.
 
-A method may say what it is made of: `latency_stages(batch)` gives (name, function) pairs; the first takes the batch,
-each next one the previous result; together they do what `complete` and `recover` do. Copies and pre- and
-post-processing are stages like others, named `host-to-device`, `device-to-host`, `pre` and `post`.
+A method may declare its stages: `latency_stages(batch)` returns (name, function) pairs. The first function takes the
+batch, each next one the previous result; together they do the work of `complete` and `recover`. Copies, pre-processing
+and post-processing are ordinary stages, named `host-to-device`, `device-to-host`, `pre` and `post`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from deocc_bench.benchmark.timed_method import (
     NullMethod,
     TimedMethod,
     Timer,
-    inputs,
+    first_inputs,
     synthetic_batch,
     top_stages,
 )
@@ -80,7 +81,7 @@ class CudaTimer:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure; less than the protocol is said in the output."""
+    """How long to measure; the report lists deviations from the protocol."""
 
     runs: int = PROTOCOL_RUNS
     seconds: float = PROTOCOL_SECONDS
@@ -89,31 +90,31 @@ class Effort:
 
     @property
     def deviations(self) -> list[str]:
-        """What falls short of the protocol, in words."""
+        """Descriptions of the settings that fall short of the protocol."""
         short = []
         if self.runs < PROTOCOL_RUNS or self.seconds < PROTOCOL_SECONDS:
             short.append(
-                f"measured {self.runs} runs and {self.seconds:g} s at least, "
-                f"the protocol asks for {PROTOCOL_RUNS} and {PROTOCOL_SECONDS:g} s"
+                f"measured at least {self.runs} runs and {self.seconds:g} s, "
+                f"the protocol requires {PROTOCOL_RUNS} and {PROTOCOL_SECONDS:g} s"
             )
         if self.warmup_runs < WARMUP_RUNS or self.warmup_seconds < WARMUP_SECONDS:
             short.append(
-                f"warm-up of {self.warmup_runs} runs and {self.warmup_seconds:g} s at least, "
-                f"the protocol asks for {WARMUP_RUNS} and {WARMUP_SECONDS:g} s"
+                f"warm-up of at least {self.warmup_runs} runs and {self.warmup_seconds:g} s, "
+                f"the protocol requires {WARMUP_RUNS} and {WARMUP_SECONDS:g} s"
             )
         return short
 
 
 def measure(methods: Sequence[TimedMethod], timer: Timer, effort: Effort, clock: Callable[[], float]) -> None:
-    """Warm each method up, then run them in turns until each has enough runs and seconds; fills their `runs`."""
+    """Warm up each method, then alternate them until each has enough runs and seconds; fills their `runs`."""
     for method in methods:
         start, count = clock(), 0
         while count < effort.warmup_runs or clock() - start < effort.warmup_seconds:
             method.once(timer)
             count += 1
     spent = [0.0] * len(methods)
-    # A method that has enough stops: a fast one would otherwise wait for a slow one thousands of times. The null
-    # method runs on as long as there is another.
+    # A method with enough runs and seconds stops; otherwise a slow method would be run as often as a fast one needs.
+    # The null method continues as long as any other method runs.
     while unfinished := [
         i
         for i, (m, seconds) in enumerate(zip(methods, spent, strict=True))
@@ -127,7 +128,7 @@ def measure(methods: Sequence[TimedMethod], timer: Timer, effort: Effort, clock:
 
 
 def statistics(seconds: np.ndarray) -> dict[str, Any]:
-    """Figures of run times (N,) in ms: p50, p90, p99, mean, sd, min, iqr_over_median, noisy, runs."""
+    """Statistics of run times (N,) in ms: p50, p90, p99, mean, sd, min, iqr_over_median, noisy, runs."""
     ms = np.asarray(seconds, dtype=np.float64) * 1000.0
     q25, p50, q75, p90, p99 = np.percentile(ms, [25, 50, 75, 90, 99])
     spread = float((q75 - q25) / p50) if p50 > 0 else None
@@ -145,7 +146,7 @@ def statistics(seconds: np.ndarray) -> dict[str, Any]:
 
 
 def timing_report(method: TimedMethod) -> dict[str, Any]:
-    """End to end and by stage. The stages' means add up to the mean end to end; percentiles do not add up."""
+    """Statistics end to end and by stage. The means of the stages add up to the end-to-end mean; percentiles do not."""
     runs = np.array(method.runs)
     stages = [{"name": n, **statistics(runs[:, i])} for i, (n, _) in enumerate(method.stages)]
     total = statistics(runs.sum(axis=1))
@@ -155,7 +156,7 @@ def timing_report(method: TimedMethod) -> dict[str, Any]:
 
 
 def ratio(method: TimedMethod, reference: TimedMethod) -> dict[str, float] | None:
-    """Median, and quartiles, of this run's time over the reference's run beside it."""
+    """Median and quartiles of the ratio of each run to the reference method's run in the same turn."""
     n = min(len(method.runs), len(reference.runs))
     ours = np.array(method.runs[:n]).sum(axis=1)
     theirs = np.array(reference.runs[:n]).sum(axis=1)
@@ -170,38 +171,39 @@ def measure_methods(
     device: str = "cpu",
     effort: Effort | None = None,
     size: tuple[int, int] = (256, 256),
+    *,
     throughput: bool = True,
     timer: Timer | None = None,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[str], object] = lambda text: None,
 ) -> dict[str, Any]:
-    """The speed table of some methods; the first is the reference of the ratios.
+    """Measure the speed table of methods; the first is the reference of the ratios.
 
     Args:
-        methods: each with the peak memory in bytes of its making and first run, from `first_run`.
+        methods: each with its peak memory in bytes, both from `first_run`.
         device: "cpu", "cuda" or "cuda:N".
         effort: how long to measure.
         size: (height, width) of the sample.
 
     Returns:
         `protocol`, `device`, `environment`, `clocks`, and `methods`: a list of name, `end_to_end`, `stages`,
-        `sub_stages`, `ratio`, `throughput`, `parameters`, `flops`, `peak_memory_bytes`. The last is the null method:
-        the harness itself.
+        `sub_stages`, `ratio`, `throughput`, `parameters`, `flops`, `peak_memory_bytes`. The last entry is the null
+        method, which measures the harness itself.
     """
     effort = effort or Effort()
     timer = timer or (CudaTimer(device) if on_gpu(device) else CpuTimer())
     full = synthetic_batch(1, *size)
     null = Method(NULL_METHOD, NULL_METHOD, "", NullMethod())
     rows = [*methods, (null, None)]
-    timed = [TimedMethod(m.name, top_stages(m), inputs(m, full)) for m, _ in rows]
-    progress("end to end, in turns: " + ", ".join(t.name for t in timed))
+    timed = [TimedMethod(m.name, top_stages(m), first_inputs(m, full)) for m, _ in rows]
+    progress("measuring end to end, alternating: " + ", ".join(t.name for t in timed))
     measure(timed, timer, effort, clock)
     report = []
     for (method, memory), own in zip(rows, timed, strict=True):
         row: dict[str, Any] = {"name": method.name, **timing_report(own)}
         row["ratio"] = ratio(own, timed[0])
         if method is not null:
-            progress(f"details of {method.name}")
+            progress(f"measuring the stages of {method.name}")
             row["sub_stages"] = _sub_stages(method, own.batch, timer, effort, clock)
             row["throughput"] = _throughput(method, size, timer, effort, clock) if throughput else None
             row |= {
@@ -233,11 +235,11 @@ def measure_methods(
 
 
 def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (256, 256)) -> tuple[Method, int | None]:
-    """Make a method, run it once and check its answer.
+    """Create a method, run it once and check its output.
 
     Returns:
-        The method, and the peak memory in bytes that making and running took: on a GPU what torch allocated, on a CPU
-        the growth of the resident set (a lower bound: what others freed may be used again); None where unknown.
+        The method, and the peak memory in bytes of its creation and first run: on a GPU the memory allocated by torch,
+        on a CPU the growth of the resident set (a lower bound, because freed memory may be reused); None if unknown.
     """
     batch = synthetic_batch(1, *size)
     torch = sys.modules.get("torch")
@@ -246,7 +248,7 @@ def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (
         torch.cuda.reset_peak_memory_stats(device)
     before = reset_peak_rss()
     method = make()
-    _checked_run(method, inputs(method, batch))
+    _checked_run(method, first_inputs(method, batch))
     if on_gpu(device):
         torch = sys.modules.get("torch")
         return method, None if torch is None else int(torch.cuda.max_memory_allocated(device))
@@ -255,9 +257,10 @@ def first_run(make: Callable[[], Method], device: str, size: tuple[int, int] = (
 
 
 def flops(timed: TimedMethod, method: Method) -> int | None:
-    """Floating-point operations of one run by `torch.utils.flop_counter`; None for what runs outside torch.
+    """Floating-point operations of one run by `torch.utils.flop_counter`; None for methods outside torch.
 
-    A method that runs operations the counter does not know may offer `countable()`, a context in which it runs others.
+    A method with operations that the counter does not support may provide `countable()`, a context in which it uses
+    supported ones.
     """
     if "torch" not in sys.modules:
         return None
@@ -300,11 +303,11 @@ def _sub_stages(
 def _throughput(
     method: Method, size: tuple[int, int], timer: Timer, effort: Effort, clock: Callable[[], float]
 ) -> dict[str, float | None]:
-    # A tenth of the protocol: a throughput is a mean over a whole batch, and three of them are wanted.
+    # A tenth of the protocol is enough: a throughput is a mean over a whole batch, and three batch sizes are measured.
     short = Effort(max(3, effort.runs // 30), effort.seconds / 10, 1, 0.0)
     found: dict[str, float | None] = {}
     for n in THROUGHPUT_BATCHES:
-        timed = TimedMethod(method.name, top_stages(method), inputs(method, synthetic_batch(n, *size)))
+        timed = TimedMethod(method.name, top_stages(method), first_inputs(method, synthetic_batch(n, *size)))
         measure([timed], timer, short, clock)
         total = float(np.array(timed.runs).sum())
         found[str(n)] = n * len(timed.runs) / total if total > 0 else None

@@ -1,4 +1,4 @@
-"""What may be wrong with a prediction folder; see `core.predictions` for its layout."""
+"""Checks of a prediction folder; see `core.predictions` for its layout."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MODES = {"masks": ("L", "1"), "modal": ("L", "1"), "parsing": ("L",), "images":
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or odd.
+    """One error or warning.
 
     Args:
-        kind: "missing", "extra", "twice", "size", "palette", "soft", "channels", "empty", or one that
+        kind: "missing", "extra", "twice", "size", "palette", "soft", "channels", "empty", or a kind that
             `predictions.lint` adds.
         sample: the sample id or file name.
-        detail: what, in one line, with the cure.
-        error: True: the folder can't be scored as it is; False: it can, but look.
+        detail: one line with the problem and the remedy.
+        error: True: the folder can't be scored; False: a warning.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 def lint_ids(expected: Collection[str], found: Collection[str]) -> list[Finding]:
-    """Ids that are missing, not in the split, or given twice (`found`: one entry a file, by the file's stem)."""
+    """Ids that are missing, not in the split, or duplicated (`found`: the stem of each file)."""
     want, have, seen = set(expected), set(found), set()
     twice = {i for i in found if i in seen or seen.add(i)}  # type: ignore[func-returns-value]
     return [
@@ -49,18 +49,18 @@ def lint_ids(expected: Collection[str], found: Collection[str]) -> list[Finding]
 
 
 def lint_mask(sample: str, pixels: np.ndarray, height: int, width: int, palette: bool = False) -> list[Finding]:
-    """What is wrong with one mask as it stands in its file.
+    """Findings about one mask file.
 
     Args:
-        sample: its id.
-        pixels: the decoded file, uint8 (H, W) or (H, W, C); of a palette PNG the indices.
+        sample: the sample id.
+        pixels: the decoded file, uint8 (H, W) or (H, W, C); for a palette PNG, the indices.
         height, width: of the sample's image.
         palette: whether the file is a palette PNG.
     """
     findings = []
     if pixels.shape[:2] != (height, width):
         size = f"{pixels.shape[0]} x {pixels.shape[1]}"
-        findings.append(Finding("size", sample, f"is {size}, the image {height} x {width}; resize it", True))
+        findings.append(Finding("size", sample, f"is {size}, but the image is {height} x {width}; resize it", True))
     if pixels.ndim == 3 and pixels.shape[2] > 1:
         same = bool((pixels[..., :3] == pixels[..., :1]).all()) and pixels.shape[2] == 3
         detail = f"has {pixels.shape[2]} channels; write one grey channel, 0 and 255"
@@ -72,10 +72,10 @@ def lint_mask(sample: str, pixels: np.ndarray, height: int, width: int, palette:
         findings.append(Finding("palette", sample, detail, True))
     elif len(values) and not set(values.tolist()) <= {0, 255}:
         two = set(values.tolist()) <= {0, 1}
-        detail = f"holds the values {_few(values)}; write 0 and 255" + ("" if two else " (threshold it yourself)")
+        detail = f"has the values {_few(values)}; write 0 and 255" + ("" if two else " (threshold the mask)")
         findings.append(Finding("soft", sample, detail, True))
     if not pixels.any():
-        findings.append(Finding("empty", sample, "is empty: it scores as predicting no person", False))
+        findings.append(Finding("empty", sample, "is empty: it is scored as a prediction of no person", False))
     return findings
 
 
@@ -92,16 +92,16 @@ def describe(finding: Finding) -> str:
 def lint(
     root: str | Path, records: Sequence[SampleRecord], task: str, wanted: Iterable[str] | None = None
 ) -> list[Finding]:
-    """Everything that is wrong with a prediction folder: findings with `error` can't be scored, the others are odd.
+    """Find all problems of a prediction folder: findings with `error` prevent scoring, the others are warnings.
 
-    A random method's draws are looked at one by one; two draws may well agree.
+    The draws of a random method are checked separately; two draws may be equal.
 
     Kinds: missing, extra, twice, size, palette, soft, channels, label, unreadable, suffix; empty, duplicate, unknown.
 
     Args:
         records: all samples of the split.
-        task: says which kinds must be there.
-        wanted: only these ids must be there; None: all.
+        task: determines which kinds of files are required.
+        wanted: ids that are required; None: all.
     """
     root = Path(root)
     if not root.is_dir():
@@ -141,35 +141,35 @@ def _lint_kind(
     paths = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")] if folder.is_dir() else []
     stems = [p.stem for p in paths]
     findings = [f for f in lint_ids(by_id, stems) if f.kind != "missing" or f.sample in needed]
-    # Optional kinds may be there for some samples only: then their metrics are defined for fewer.
+    # Optional kinds may exist for only some samples; their metrics are then defined for fewer samples.
     findings = [replace(f, error=required) if f.kind == "missing" else f for f in findings]
     contents: dict[str, list[str]] = {}
     for path in paths:
         if path.stem in by_id:
             found, pixels = _lint_file(path, kind, by_id[path.stem].size)
             findings += found
-            # Pixels, not bytes: two programs write one picture differently. Two empty masks are no copy of each other.
+            # Compare pixels, not bytes: programs encode a picture differently. Two empty masks are not copies.
             if pixels is not None and pixels.any():
                 contents.setdefault(digest(pixels), []).append(path.name)
     for first, *others in contents.values():
         if others:
             more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            detail = f"is the same, pixel for pixel, as {', '.join(others[:3])}{more}"
+            detail = f"has the same pixels as {', '.join(others[:3])}{more}"
             findings.append(Finding("duplicate", first, detail, False))
     return [replace(f, sample=f"{kind}/{f.sample}") for f in findings]
 
 
 def _lint_file(path: Path, kind: str, size: tuple[int, int]) -> tuple[list[Finding], np.ndarray | None]:
-    """What is wrong with one file, and its pixels where they can be read."""
+    """Findings about one file, and its pixels if they can be read."""
     if path.suffix != ".png":
-        return [Finding("suffix", path.name, "only .png is read; save it lossless as PNG", True)], None
+        return [Finding("suffix", path.name, "only .png is supported; save it losslessly as PNG", True)], None
     try:
         images.check_complete(path)
         with Image.open(path) as im:
             mode = im.mode
             pixels = np.asarray(im)
     except (DeoccError, OSError, SyntaxError) as error:
-        return [Finding("unreadable", path.name, f"{getattr(error, 'problem', error)}; write it anew", True)], None
+        return [Finding("unreadable", path.name, f"{getattr(error, 'problem', error)}; write it again", True)], None
     if mode == "1":
         pixels = pixels.astype(np.uint8) * 255
     return _lint_pixels(path, kind, size, mode, pixels), pixels
@@ -182,10 +182,12 @@ def _lint_pixels(path: Path, kind: str, size: tuple[int, int], mode: str, pixels
     if kind in ("masks", "modal"):
         return lint_mask(path.name, pixels, *size, palette=mode == "P")
     if pixels.shape[:2] != size:
-        detail = f"is {pixels.shape[0]} x {pixels.shape[1]}, the image {size[0]} x {size[1]}; predict at its size"
+        detail = (
+            f"is {pixels.shape[0]} x {pixels.shape[1]}, but the image is {size[0]} x {size[1]}; predict at its size"
+        )
         return [Finding("size", path.name, detail, True)]
     if kind == "images" and mode == "P":
-        return [Finding("palette", path.name, "is a palette PNG, which has 256 colours at most; write RGB", False)]
+        return [Finding("palette", path.name, "is a palette PNG, which has at most 256 colours; write RGB", False)]
     if kind == "parsing" and int(pixels.max()) >= LIP.size:
-        return [Finding("label", path.name, f"holds id {pixels.max()}; LIP ids are 0 to {LIP.size - 1}", True)]
+        return [Finding("label", path.name, f"contains id {pixels.max()}; LIP ids are 0 to {LIP.size - 1}", True)]
     return []

@@ -1,4 +1,4 @@
-"""The machine a latency is measured on: device, threads, clocks, memory."""
+"""The machine of a latency measurement: device, threads, clocks, memory."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def device_name(device: str) -> str:
 
 
 def clocks_note(device: str) -> str:
-    """What is known of the clock rate while measuring."""
+    """A note about the clock rate during the measurement."""
     if on_gpu(device):
-        return "GPU clocks not locked by the harness; compare ratios, or lock them (nvidia-smi -lgc) and say so"
+        return "GPU clocks not locked by the harness; compare ratios, or lock them (nvidia-smi -lgc) and report it"
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     try:
         return f"CPU governor {governor.read_text().strip()}; clocks not locked by the harness"
@@ -45,7 +45,7 @@ def threads() -> dict[str, Any]:
 
 
 def reset_peak_rss() -> int | None:
-    """Start a new peak of the resident set (Linux); returns the present one in bytes, None where that can't be done."""
+    """Reset the peak of the resident set (Linux); return the current size in bytes, None if that is not possible."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -54,7 +54,7 @@ def reset_peak_rss() -> int | None:
 
 
 def resident(field_name: str) -> int | None:
-    """A field of /proc/self/status in bytes: "VmRSS" (now) or "VmHWM" (peak); None where unknown."""
+    """A field of /proc/self/status in bytes: "VmRSS" (current) or "VmHWM" (peak); None if unknown."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(f"{field_name}:"):
@@ -65,7 +65,7 @@ def resident(field_name: str) -> int | None:
 
 
 def set_threads(count: int | None) -> None:
-    """Set the threads of torch and OpenCV; None leaves them as they are."""
+    """Set the number of threads of torch and OpenCV; None leaves them unchanged."""
     if count is None:
         return
     import cv2

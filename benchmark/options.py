@@ -1,4 +1,4 @@
-"""What a run and its scoring are asked for. The one owner of the defaults of `evaluate` and `score`."""
+"""The options of runs and scoring. All defaults of `evaluate` and `score` are defined here."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from deocc_bench.core.statistics import RESAMPLES
 
 SEED = 0
 FIT_SPLIT = "train"
-# In place of a convention's name: the table of all of them.
+# Used instead of a convention's name for the table of all conventions.
 ALL_CONVENTIONS = "all"
 
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How predictions are scored.
+    """Options of the scoring.
 
     Args:
         split: the split to score.
-        limit: only the first so many samples; None: all.
-        workers: threads.
-        seed: of random methods, masks and intervals; None: as noted beside the predictions, else 0.
-        initial_mask: `SPEC` of the initial masks; None: as noted beside the predictions, else the dataset's.
-        convention: adds another paper's scores.
-        fid_extractor: TorchScript file of the features of FID; fid: fetch and use the feature network.
+        limit: maximum number of samples, the first ones; None: all.
+        workers: number of threads.
+        seed: seed of random methods, masks and intervals; None: the seed stored with the predictions, else 0.
+        initial_mask: `SPEC` of the initial masks; None: the one stored with the predictions, else the dataset's masks.
+        convention: adds the metrics of another paper.
+        fid_extractor: TorchScript file of the FID feature network; fid: download and use the feature network.
         lpips: TorchScript file of an LPIPS network.
-        device: of the networks: "auto", "cpu", "cuda" or "cuda:N".
-        resamples: of the bootstrap.
+        device: device of the networks: "auto", "cpu", "cuda" or "cuda:N".
+        resamples: number of bootstrap resamples.
     """
 
     split: str = "test"
@@ -47,14 +47,14 @@ class ScoreOptions:
 
 @dataclass(frozen=True)
 class RunOptions(ScoreOptions):
-    """How a method is run and scored; beside the fields of `ScoreOptions`:
+    """Options of a run and its scoring, in addition to those of `ScoreOptions`.
 
     Args:
-        batch_size: samples of one call.
-        resume: go on with the run in the output folder.
-        timeout: seconds that one batch may take; None: no limit.
+        batch_size: number of samples per call.
+        resume: continue the run in the output folder.
+        timeout: maximum seconds per batch; None: no limit.
         options: keyword arguments of the method's constructor.
-        fit_split, fit_data: split ("train" where None) and dataset (the evaluated one) for methods that learn.
+        fit_split, fit_data: training split and dataset of methods that learn; None: "train" and the evaluated dataset.
     """
 
     batch_size: int = 8

@@ -1,4 +1,4 @@
-"""Builds result records and writes a run's folder: `samples.csv` first, `result.json` last; reads them back."""
+"""Build result records; write a run's folder (`samples.csv` first, `result.json` last) and read it back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["RunResult", "build", "dataset_field", "read_result", "read_run", "ti
 
 
 def dataset_field(dataset: DatasetReader, split: str, ids: Sequence[str]) -> dict[str, Any]:
-    """The `dataset` field: which samples were scored, by content."""
+    """The `dataset` field, which identifies the scored samples by content."""
     lines = (f"{i} {dataset.record(split, i).annotation.get('digest', '')}" for i in sorted(ids))
     return {
         "name": dataset.name,
@@ -41,7 +41,7 @@ def timing_field(seconds: Mapping[str, float], samples: Mapping[str, int]) -> di
 
     Args:
         seconds: part ("fit", "data", "compute", "write", "score") -> wall-clock seconds of this call.
-        samples: the same parts -> how many samples those cover; after `--resume` fewer than were scored.
+        samples: the same parts -> the number of samples covered; after `--resume` fewer than were scored.
 
     Returns:
         `seconds`, `samples`, `seconds_per_sample` and `share` by part, and `total_seconds`, their sum.
@@ -69,7 +69,7 @@ def build(
     predictions_digest: str | None,
     notes: Iterable[str] = (),
 ) -> RunResult:
-    """A record of now, on this machine, by this command line."""
+    """Build a record with the current time, machine and command line."""
     return RunResult(
         method=method,
         dataset=dataset,
@@ -89,7 +89,7 @@ def build(
 
 
 def write_run(folder: str | Path, result: RunResult, table: pd.DataFrame) -> RunResult:
-    """Write a run's table and record; returns the record as it was written, with the table's digest."""
+    """Write a run's table and record; return the written record, with the table's digest."""
     path = Path(folder) / SAMPLES_FILE
     write_table(path, table)
     values = {**vars(result), "table_digest": sha256_file(path)}
@@ -99,10 +99,10 @@ def write_run(folder: str | Path, result: RunResult, table: pd.DataFrame) -> Run
 
 
 def read_run(folder: str | Path) -> tuple[RunResult, pd.DataFrame]:
-    """A run's record and table.
+    """Read a run's record and table.
 
     Raises:
-        InputError: either is missing, broken, or was changed after the run.
+        InputError: a file is missing, broken, or was changed after the run.
     """
     result = read_result(folder)
     assert result.path is not None

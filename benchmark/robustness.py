@@ -1,4 +1,4 @@
-"""How a method's quality falls as its initial mask gets worse: a run a degradation, a curve, the area under it."""
+"""Robustness of a method to worse initial masks: one run per degradation, a curve, and the area under it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ AREA_DEFINITION = (
 
 
 def folder_name(spec: str) -> str:
-    """The sub-folder of one degradation: `initial-dilate-3`."""
+    """The subfolder of one degradation: `initial-dilate-3`."""
     return "initial-" + "".join(c if c.isalnum() or c in ".-" else "-" for c in spec)
 
 
 def sweep(method: Method, job: Job, specs: Sequence[str]) -> tuple[list[RunResult], dict[str, Any]]:
-    """Evaluate once per initial mask, each into a folder of its own, and write `robustness.json`.
+    """Evaluate once per initial mask, each in a separate folder, and write `robustness.json`.
 
     Returns:
         All records, and the curve (see `curve`).
 
     Raises:
-        UsageError: task `content`, which has no initial mask, or a spec that comes twice.
+        UsageError: task `content`, which has no initial mask, or a duplicate spec.
     """
     if job.scoring.task == "content":
-        raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
+        raise UsageError("task 'content' has no initial mask; use --initial-mask only with mask and joint")
     if len(set(specs)) != len(specs):
         raise UsageError("--initial-mask names one degradation twice")
     results: list[RunResult] = []
@@ -58,11 +58,11 @@ def sweep(method: Method, job: Job, specs: Sequence[str]) -> tuple[list[RunResul
 
 
 def curve(results: Sequence[RunResult], metric: str) -> dict[str, Any]:
-    """The points of a sweep and their normalised area.
+    """The points of a sweep and the normalised area under them.
 
     Returns:
-        `metric`, `higher_is_better`, `points` (initial_mask, initial_iou, value, ci95; in the order of error), `area`
-        (None where fewer than two different errors are there) and `definition`.
+        `metric`, `higher_is_better`, `points` (initial_mask, initial_iou, value, ci95; ordered by error), `area` (None
+        with fewer than two different errors) and `definition`.
     """
     points = []
     for r in results:
@@ -87,7 +87,7 @@ def curve(results: Sequence[RunResult], metric: str) -> dict[str, Any]:
 
 
 def area(errors: Sequence[float], values: Sequence[float]) -> float | None:
-    """Trapezoidal area under `values` over `errors`, divided by the range of the errors; None without a range."""
+    """Trapezoidal area under `values` over `errors`, divided by the range of the errors; None if the range is empty."""
     x = np.unique(np.asarray(errors, dtype=np.float64))
     if len(x) < 2:
         return None

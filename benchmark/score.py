@@ -1,6 +1,6 @@
-"""From a prediction folder to numbers. `evaluate` and `score` both come through here, so they can't differ.
+"""Compute the numbers of a prediction folder. `evaluate` and `score` share this code, so they can't differ.
 
-Nothing but files goes in: the dataset, the predictions, and the names of the initial mask and the convention.
+The only inputs are files (the dataset and the predictions) and the settings in `Scoring`.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from deocc_bench.core.statistics import RESAMPLES
 from deocc_bench.core.types import Prediction
 from deocc_bench.methods.calling import own_modal
 from deocc_bench.metrics import conventions
-from deocc_bench.metrics.aggregate import MetricValue, aggregate, given, per_sample, unavailable
+from deocc_bench.metrics.aggregate import MetricValue, aggregate, distance_value, per_sample, unavailable
 from deocc_bench.metrics.arrays import SampleArrays, composite, truth_image
 from deocc_bench.metrics.breakdown import Breakdown, breakdown
 from deocc_bench.metrics.feature_inputs import DISTRIBUTION_REGIONS, distribution_view
 from deocc_bench.metrics.rows import metrics_to_score, sample_row
 
-# A breakdown has some fifty bins of as many metrics: fewer resamples keep it from costing more than the run.
+# A breakdown has about fifty bins with as many metrics; fewer resamples keep it cheaper than the run itself.
 BREAKDOWN_RESAMPLES = 200
-NO_NETWORK = Unavailable("no network was asked for")
+NO_NETWORK = Unavailable("no network was requested")
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What numbers are made of, beside the predictions.
+    """Settings of the scoring.
 
     Args:
         task: "mask", "content" or "joint".
-        initial_mask: the spec that the method was run with.
-        seed: of the initial mask and of the bootstrap.
+        initial_mask: the spec of the method's initial masks.
+        seed: seed of the initial masks and of the bootstrap.
         convention: name of a convention whose metrics are added.
-        extractor, perceptual: networks, or why there is none.
-        resamples: of the bootstrap.
-        device: of the networks.
+        extractor, perceptual: networks, or the reason why there is none.
+        resamples: number of bootstrap resamples.
+        device: device of the networks.
     """
 
     task: str
@@ -63,7 +63,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Scored:
-    """The table of one prediction folder, what its pictures say as a set, and the digest of what was read."""
+    """The table of one prediction folder, its distribution distances, and the digest of the files that were read."""
 
     table: pd.DataFrame
     distances: Mapping[str, MetricValue]
@@ -83,18 +83,18 @@ def score_folder(
     """Score the samples `ids` of a prediction folder.
 
     Args:
-        workers: threads that read and compute.
+        workers: number of threads that read and compute.
         progress: called with 1 for each sample.
 
     Raises:
-        DeoccError: a prediction is missing (says how many), or can't be scored (names the file).
+        DeoccError: predictions are missing (the message counts them), or a file can't be scored (the message names it).
     """
     folder = PredictionFolder(predictions)
     missing = [i for i in ids if not folder.holds(i, scoring.task)]
     if missing:
         raise DeoccError(
             f"{predictions}: {len(missing)} of {len(ids)} samples have no prediction, e.g. {missing[0]!r}; "
-            "predict them, or score fewer with --limit"
+            "predict them, or score fewer samples with --limit"
         )
 
     def one(sample_id: str) -> tuple[dict[str, Any], str]:
@@ -115,45 +115,45 @@ def score_folder(
 def summarise(
     table: pd.DataFrame, scoring: Scoring, distances: Mapping[str, MetricValue] | None = None, draws: int = 1
 ) -> dict[str, MetricValue]:
-    """Metrics of a table (of `score_folder`, `join_draws`, or read from `samples.csv`).
+    """Metrics of a table (from `score_folder`, `join_draws`, or read from `samples.csv`).
 
     Args:
-        distances: what the pictures say as a set, added as it is.
-        draws: rows of each sample; `n` and `n_defined` count samples rather than draws.
+        distances: distribution distances, added unchanged.
+        draws: rows per sample; `n` and `n_defined` count samples rather than draws.
 
     Raises:
-        DeoccError: a convention that scores masks, and the task is content.
+        DeoccError: the convention is for masks, but the task is content.
     """
     metrics = aggregate(table, scoring.task, scoring.seed, scoring.resamples)
     if scoring.convention != conventions.DEFAULT:
         if scoring.task == "content":
-            raise DeoccError(f"convention {scoring.convention!r} scores masks, but the task is 'content'")
+            raise DeoccError(f"convention {scoring.convention!r} is for masks, but the task is 'content'")
         metrics |= conventions.score(table, scoring.convention, scoring.seed, scoring.resamples)
     return {**per_sample(metrics, draws), **(distances or {})}
 
 
 def break_down(table: pd.DataFrame, scoring: Scoring, draws: int = 1) -> Breakdown:
-    """The metrics that are defined in each bin of a table. Args: as `summarise`."""
+    """The defined metrics of each bin of a table. Args: same as `summarise`."""
     parts = breakdown(table, scoring.task, scoring.seed, min(scoring.resamples, BREAKDOWN_RESAMPLES))
     return {k: {b: per_sample(_defined(m), draws) for b, m in bins.items()} for k, bins in parts.items()}
 
 
 def join_draws(parts: Sequence[Scored]) -> Scored:
-    """A random method's draws as one: all rows, mean distances, a digest of the draws' digests in order."""
+    """Join the draws of a random method: all rows, mean distances, a digest over the draws' digests in order."""
     known = digest(*(p.predictions_digest for p in parts))
     return Scored(merge_draws([p.table for p in parts]), mean_distances([p.distances for p in parts]), known)
 
 
 def merge_draws(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All draws of a random method in one table, ids `<sample>#<draw>`.
+    """All draws of a random method in one table, with ids `<sample>#<draw>`.
 
-    Its means are means over the draws, and its clusters hold all draws of a human.
+    Means of this table are means over the draws, and each cluster contains all draws of a human.
     """
     return join_tables(mark_draw(table, k) for k, table in enumerate(tables))
 
 
 def mean_distances(per_draw: Sequence[Mapping[str, MetricValue]]) -> dict[str, MetricValue]:
-    """Distances of distributions, averaged over the draws: each is of n pictures, as other methods' are."""
+    """Distribution distances, averaged over the draws; each uses n pictures, the same as for other methods."""
     first = dict(per_draw[0])
     for name, metric in first.items():
         values = [d[name]["value"] for d in per_draw]
@@ -164,14 +164,14 @@ def mean_distances(per_draw: Sequence[Mapping[str, MetricValue]]) -> dict[str, M
 
 
 def best_draws(tables: Sequence[pd.DataFrame], task: str) -> list[int]:
-    """For each sample (in id order) the draw that the truth says is best. An oracle: no method could choose so.
+    """For each sample (in id order) the best draw, selected with the ground truth; this is an oracle.
 
-    The best has the highest amodal IoU in task `mask`, the least L1 over the picture in `content`, over the human in
-    `joint`. The first of equal ones is taken.
+    The best draw has the highest amodal IoU in task `mask`, the lowest L1 over the picture in `content`, and the lowest
+    L1 over the human in `joint`. Ties go to the first draw.
     """
     if task == "mask":
         union = [column(t, "predicted") + column(t, "amodal") - column(t, "amodal_inter") for t in tables]
-        # The truth is never empty, so neither is a union.
+        # The true mask is never empty, so no union is empty.
         scores = [-column(t, "amodal_inter") / u for t, u in zip(tables, union, strict=True)]
     else:
         scores = [column(t, "abs_human" if task == "joint" else "abs_image") for t in tables]
@@ -188,8 +188,8 @@ def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scori
     prediction = folder.read(record.id, record.size, scoring.task)
     specs = metrics_to_score(scoring.task)
     sample = _arrays(record, prediction, scoring, {name for spec in specs for name in spec.inputs})
-    # The group is what the bootstrap resamples: the source photo, or the person where the dataset knows them.
-    # What stands behind the person hides nothing of them.
+    # The group is the unit of the bootstrap: the source photo, or the person if the dataset identifies people.
+    # Occluders behind the person hide no part of them.
     front = [o["category"] for o in record.occluders if not o.get("behind")]
     row = identity_row(record.id, record.group_id, front) | sample_row(sample, specs)
     if prediction.image is not None and isinstance(scoring.perceptual, PerceptualDistance):
@@ -199,7 +199,7 @@ def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scori
 
 
 def _arrays(record: SampleRecord, prediction: Prediction, scoring: Scoring, needed: Collection[str]) -> SampleArrays:
-    """The sample's arrays; pictures are read only where the method recovered one, or a metric needs them."""
+    """The sample's arrays; pictures are read only if the method recovered one or a metric needs them."""
     amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
     initial = None if scoring.task == "content" else initial_masks.of_record(record, scoring.initial_mask, scoring.seed)
     recovered = prediction.image
@@ -226,7 +226,7 @@ def _fill(prediction: Prediction, amodal: np.ndarray, modal: np.ndarray, initial
 
 def _complete(record: SampleRecord) -> np.ndarray:
     if record.complete_path is None:
-        raise DeoccError(f"{record.root}: sample {record.id!r} has no un-occluded image; only task mask can be scored")
+        raise DeoccError(f"{record.root}: sample {record.id!r} has no un-occluded image; score it with task mask")
     return images.read_rgb(record.complete_path)
 
 
@@ -244,11 +244,11 @@ def _distances(
             found |= {name: unavailable(name, len(ids), reason) for name in names}
         if isinstance(network, Unavailable) or len(ids) < 2:
             continue
-        truths = _truth_features(network, dataset, split, ids, region, scoring.device)
+        truths = _truth_features(network, dataset, split, ids, region, device=scoring.device)
         views = (_predicted_view(folder, dataset.record(split, i), scoring, region) for i in ids)
         predicted = network.features((v for v in views if v is not None), device=scoring.device)
         for name, value in extractors.distances(truths, predicted, network, region).items():
-            found[name] = given(name, value, len(ids))
+            found[name] = distance_value(name, value, len(ids))
     return found
 
 
@@ -256,12 +256,12 @@ def _why_no_fid(network: Extractor | Unavailable, n: int) -> str | None:
     if isinstance(network, Unavailable):
         return network.reason
     if n < 2:
-        return "a distance of distributions needs two samples or more"
-    return None if network.is_inception else f"the network is {network.label}, whose distances are called fd and kd"
+        return "a distance between distributions needs at least two samples"
+    return None if network.is_inception else f"the network is {network.label}; its distances are called fd and kd"
 
 
 def _truth_features(
-    network: Extractor, dataset: DatasetReader, split: str, ids: Sequence[str], region: str, device: str
+    network: Extractor, dataset: DatasetReader, split: str, ids: Sequence[str], region: str, *, device: str
 ) -> np.ndarray:
     def compute() -> np.ndarray:
         views = (_truth_view(dataset.record(split, i), region) for i in ids)

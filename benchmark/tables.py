@@ -1,4 +1,4 @@
-"""Results as text for a terminal."""
+"""Format results as text for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deocc_bench.metrics.spec import spec_of_record
 
 
 def format_result(result: RunResult) -> str:
-    """A record's metrics, one a line; those of single body parts are left to the file."""
+    """A record's metrics, one per line, without those of single body parts."""
     d = result.dataset
     lines = [f"{result.label}, task {result.task}, {d['name']} {d['split']} ({d['n']} samples)"]
     lines.append(f"{'metric':<30}{'value':>12}  {'95 % interval':<24}{'defined':>12}  better")
@@ -34,7 +34,7 @@ def format_result(result: RunResult) -> str:
 
 
 def format_timing(timing: Mapping[str, Any]) -> str:
-    """Where the time went, in one line."""
+    """The time of each part, in one line."""
     parts = []
     for name, seconds in timing["seconds"].items():
         each = timing["seconds_per_sample"][name]
@@ -53,7 +53,7 @@ def format_sweep(summary: Mapping[str, Any]) -> str:
 
 
 def format_comparison(report: Mapping[str, Any]) -> str:
-    """A comparison, one metric a line; `*` marks the metrics on which the two can be told apart."""
+    """A comparison, one metric per line; `*` marks significant differences."""
     lines = [f"A = {report['first']}, B = {report['second']}, task {report['task']}, {report['n']} samples, paired"]
     lines.append(
         f"{'metric':<30}{'A':>10}{'B':>10}{'A - B':>10}  {'95 % interval':<22}{'p':>9}{'p (Holm)':>10}  better"
@@ -70,7 +70,7 @@ def format_comparison(report: Mapping[str, Any]) -> str:
 
 
 def format_conventions(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The conventions' table."""
+    """The table of conventions."""
     lines = [f"{'convention':<13}{'metric':<32}{'value':>9}{'defined':>12}  {'pooling':<17}both empty"]
     for r in rows:
         count = f"{r['n_defined']}/{r['n']}"
@@ -84,7 +84,7 @@ def format_conventions(rows: Sequence[Mapping[str, Any]]) -> str:
 def format_methods(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table of registered methods."""
     if not rows:
-        return "no methods are registered; give package.module:Class, file.py:Class or predictions:DIR"
+        return "no methods are registered; use package.module:Class, file.py:Class or predictions:DIR"
     lines = [f"{'name':<22}{'tasks':<22}{'needs':<26}source"]
     for r in rows:
         if r["problem"]:
@@ -119,16 +119,16 @@ def format_latency(report: Mapping[str, Any]) -> str:
         memory = row["peak_memory_bytes"]
         parts.append("peak memory unknown" if memory is None else f"peak memory {memory / 2**20:.0f} MiB")
         for n, rate in (row["throughput"] or {}).items():
-            parts.append(f"{rate:.1f}/s at batch {n}" if rate else f"batch {n} too fast to time")
+            parts.append(f"{rate:.1f}/s at batch {n}" if rate else f"batch {n} too fast to measure")
         lines.append(f"{row['name']}: " + ", ".join(parts))
     p = report["protocol"]
     lines.append(
         f"batch 1, {p['size'][0]} x {p['size'][1]}, {report['device']}, {report['clocks']}, "
         f"torch {report['environment'].get('torch', 'not installed')}, threads {report['threads']['torch']}; "
-        "stages' means add up to the mean of the row above them, percentiles do not; "
-        f"ratio: median of run-by-run times over {report['reference']}; {NULL_METHOD}: the harness itself"
+        "the means of the stages add up to the mean of the row above them, percentiles do not; "
+        f"ratio: median of the run-by-run time ratios to {report['reference']}; {NULL_METHOD}: the harness itself"
     )
-    lines += [f"not by the protocol: {text}" for text in p["deviations"]]
+    lines += [f"deviation from the protocol: {text}" for text in p["deviations"]]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What stands on the bench: a method cut into stages, the sample it is given, and the null method."""
+"""The subject of a latency measurement: a method split into stages, its synthetic input, and the null method."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Timer(Protocol):
     """Time marks on a device."""
 
     def mark(self) -> Any:
-        """A mark of now."""
+        """Mark the current time."""
 
     def sync(self) -> None:
-        """Wait until the device has done all it was given."""
+        """Wait until the device has finished all submitted work."""
 
     def seconds(self, first: Any, second: Any) -> float:
         """Seconds between two marks."""
@@ -33,11 +33,11 @@ class Timer(Protocol):
 
 @dataclass
 class TimedMethod:
-    """A method on the bench: its stages and the run times so far.
+    """A measured method: its stages and the run times so far.
 
     Args:
-        stages: (name, function); the first takes the batch, each next one the previous result.
-        runs: one list of seconds per run, a number a stage.
+        stages: (name, function); the first function takes the batch, each next one the previous result.
+        runs: for each run, the seconds of each stage.
     """
 
     name: str
@@ -46,7 +46,7 @@ class TimedMethod:
     runs: list[list[float]] = field(default_factory=list)
 
     def once(self, timer: Timer) -> list[float]:
-        """Seconds of each stage in one run."""
+        """Run it once and return the seconds of each stage."""
         value = self.batch
         timer.sync()
         marks = [timer.mark()]
@@ -58,7 +58,7 @@ class TimedMethod:
 
 
 class NullMethod:
-    """Does nothing: what it takes is the harness's own."""
+    """A method that does nothing; its time is the overhead of the harness."""
 
     name = NULL_METHOD
 
@@ -66,14 +66,14 @@ class NullMethod:
         self._answers: dict[int, MaskOutput] = {}
 
     def complete(self, batch: Batch) -> MaskOutput:
-        """An answer made once."""
+        """Return a constant output that is created once."""
         if len(batch) not in self._answers:
             self._answers[len(batch)] = MaskOutput(np.zeros(batch.images.shape[:3], bool))
         return self._answers[len(batch)]
 
 
 def synthetic_batch(size: int = 1, height: int = 256, width: int = 256) -> Batch:
-    """Samples with all inputs: an ellipse of a person whose right third is hidden. The same every time."""
+    """A deterministic batch with all inputs: the person is an ellipse whose right third is hidden."""
     y, x = np.mgrid[:height, :width]
     person = ((x - width / 2) / (width / 5)) ** 2 + ((y - height / 2) / (height / 2.5)) ** 2 < 1
     visible = person & (x < width * 0.58)
@@ -95,15 +95,15 @@ def synthetic_batch(size: int = 1, height: int = 256, width: int = 256) -> Batch
     )
 
 
-def inputs(method: Method, full: Batch) -> Batch:
-    """What a run would give the method's first function: no truth but what it asks for."""
-    given = batch_fields(method, "mask" if method.can("complete") else "content")
+def first_inputs(method: Method, full: Batch) -> Batch:
+    """The batch that a run would pass to the method's first function: only the required fields of `full`."""
+    required = batch_fields(method, "mask" if method.can("complete") else "content")
     optional = [f.name for f in fields(Batch) if f.name not in ("ids", "images")]
-    return replace(full, **{name: None for name in optional if name not in given})  # type: ignore[arg-type]
+    return replace(full, **{name: None for name in optional if name not in required})  # type: ignore[arg-type]
 
 
 def top_stages(method: Method) -> list[Stage]:
-    """`complete`, the hand-over of its masks, `recover`: what task `joint` runs; or the one function it has."""
+    """The stages of task `joint` (`complete`, the hand-over of its masks, `recover`), or the method's only function."""
 
     def recover(batch: Batch) -> Any:
         return call(method, "recover", batch, seed=0)
@@ -123,7 +123,7 @@ def top_stages(method: Method) -> list[Stage]:
     def pass_on(pair: tuple[Batch, MaskOutput]) -> Batch:
         batch, output = pair
         if output.parsing is None and "parsing" in method.needs("recover"):
-            # Parsing is then an input, as in published speed tables: its making is not timed.
+            # Parsing is then an input, as in published speed tables: its computation is not timed.
             output = replace(output, parsing=synthetic_batch(len(batch), *batch.images.shape[1:3]).parsing)
         return hand_over(batch, output)
 

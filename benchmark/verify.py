@@ -1,4 +1,4 @@
-"""A finished run scored anew from its own predictions, as its record says; for the leaderboard's `--verify`."""
+"""Score a finished run again from its own predictions and its recorded settings; for `leaderboard --verify`."""
 
 from __future__ import annotations
 
@@ -21,30 +21,33 @@ from deocc_bench.metrics.spec import spec_of_record
 
 
 def rescore_run(run: Path, dataset: DatasetReader) -> Rescored:
-    """Score `RUN/predictions` as `RUN/result.json` says: task, split, samples, initial mask, convention, seed, draws.
+    """Score `RUN/predictions` with the settings of `RUN/result.json`: task, split, samples, initial mask, convention,
+    seed, draws.
 
-    Nothing is written, and no network is fetched. An edited record is read all the same: to find that it was edited is
-    what this is for.
+    Nothing is written, and no network is downloaded. An edited record is read too, because this function serves to
+    detect edits.
 
     Args:
         run: folder of the run.
-        dataset: the dataset that it was scored on.
+        dataset: the dataset of the run.
 
     Returns:
-        `metrics` as in the record (without intervals where the record does not say how many resamples they had), to
-        the last bit those that `evaluate` wrote; numbers of a network that is not at hand are null with the reason.
-        `predictions_digest`: of the predictions that were read.
+        `metrics` as in the record, equal to the last bit to those that `evaluate` wrote. Intervals are left out if the
+        record does not state the number of resamples; metrics of an unavailable network are null with the reason.
+        `predictions_digest`: digest of the predictions that were read.
 
     Raises:
-        DeoccError: the predictions are incomplete or broken, the samples are not those of the record, or the run is a
-            best-of-k row, which the truth chose from another run's draws.
+        DeoccError: the predictions are incomplete or broken, the samples differ from those of the record, or the run is
+            a best-of-k row, whose draws were selected with the ground truth.
     """
     record = read_result(run)
     if record.row == BEST_OF_K:
-        raise DeoccError(f"{run}: the best draws were chosen by the truth; verify the run in the folder above it")
+        raise DeoccError(
+            f"{run}: the best draws were selected with the ground truth; verify the run in the parent folder"
+        )
     predictions = Path(run) / PREDICTIONS_FOLDER
     if not predictions.is_dir():
-        raise InputError(run, "holds no predictions", "give the run's whole folder")
+        raise InputError(run, "contains no predictions", "use the complete folder of the run")
     split = str(record.dataset["split"])
     ids = _scored_ids(Path(run), record, dataset, split)
     folders = [draw_folder(predictions, k) for k in range(record.draws)] if record.of_draws else [predictions]
@@ -76,17 +79,17 @@ def _extractor(record: RunResult) -> Extractor | Unavailable:
 
 
 def _out_of_reach(record: RunResult, scored: Mapping[str, MetricValue], n: int) -> dict[str, MetricValue]:
-    """The recorded numbers of networks that are files of the user's, which the record names and does not hold."""
+    """Entries for metrics of user-supplied networks, whose files are not stored with the record."""
     found = {}
     for name, metric in record.metrics.items():
         spec = spec_of_record(name, metric, record.task)
         if name not in scored and spec.of_given_network:
-            found[name] = unavailable(name, n, f"the network {spec.network} is not at hand")
+            found[name] = unavailable(name, n, f"the network {spec.network} is not available")
     return found
 
 
 def _scored_ids(run: Path, record: RunResult, dataset: DatasetReader, split: str) -> Sequence[str]:
-    """The samples that the record is about: the first n of the split, or else those that its table lists."""
+    """The samples of the record: the first n of the split, or else those listed in its table."""
     ids = dataset.ids(split)
     n = record.dataset["n"]
     table = run / SAMPLES_FILE
@@ -95,4 +98,4 @@ def _scored_ids(run: Path, record: RunResult, dataset: DatasetReader, split: str
     for chosen in (ids[:n], [i for i in ids if i in listed]):
         if dataset_field(dataset, split, chosen) == {**record.dataset, "name": dataset.name}:
             return chosen
-    raise InputError(run, f"the samples that it names are not those of split {split!r}", "give the dataset it had")
+    raise InputError(run, f"its samples are not those of split {split!r}", "use the dataset of the run")

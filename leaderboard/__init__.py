@@ -1,7 +1,7 @@
-"""Result records become tables: CSV, markdown, LaTeX, an HTML report and figures.
+"""Turn result records into tables: CSV, markdown, LaTeX, an HTML report and figures.
 
-`deocc_bench.leaderboard` is this room and, for Python, the function `deocc_bench.leaderboard.front.leaderboard`: the
-module can be called, so that the name means the same before and after the room is imported.
+`deocc_bench.leaderboard` is both this package and the function `deocc_bench.leaderboard.front.leaderboard`: the module
+is callable, so that the name behaves the same before and after the package is imported.
 """
 
 from __future__ import annotations

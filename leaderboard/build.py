@@ -1,4 +1,4 @@
-"""From runs to files, one way: runs are read and checked, grouped, made tables, looked into, written."""
+"""The pipeline from runs to files: read and check runs, group them, build tables, add sample values, write files."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ _GRID_METHODS = 8
 
 @dataclass(frozen=True)
 class LeaderboardRequest:
-    """What is to be made.
+    """The inputs and options of a leaderboard.
 
     Args:
-        runs: folders of runs, or of runs below them.
-        out: folder that the files go to.
+        runs: folders of runs, or folders with runs below them.
+        out: output folder.
         columns, sort: see `table.build_table`.
-        claimed, latency: files; datasets: for pictures and verification.
-        verify: score the predictions anew.
-        embed_bytes: pictures in the report, all tables together; link: write them beside it instead.
-        samples, methods: of the comparison grids.
+        claimed, latency: input files; datasets: for pictures and verification.
+        verify: score the predictions again.
+        embed_bytes: maximum size of the pictures in the report, over all tables; link: write them to separate files.
+        samples, methods: rows and columns of the comparison grids.
     """
 
     runs: tuple[Path, ...]
@@ -71,7 +71,7 @@ class LeaderboardRequest:
 
 @dataclass(frozen=True)
 class Made:
-    """What was made: the tables, the files, the tables as markdown, and the runs that can't be trusted and why."""
+    """The result: tables, files, the tables as markdown, findings about untrusted runs, verification results."""
 
     tables: tuple[Table, ...]
     files: tuple[Path, ...]
@@ -80,7 +80,7 @@ class Made:
     verified: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The output of `--json`."""
         found = {k: list(v) for k, v in self.findings.items()}
         return {"files": [str(f) for f in self.files], "findings": found, "verified": self.verified}
 
@@ -91,11 +91,11 @@ def make(
     """Write `leaderboard.csv`, `.md`, `.tex`, `.html`, `breakdowns.csv` and `figures/` to `request.out`.
 
     Args:
-        say: told what is going on.
-        rescore: the benchmark's scoring, for `request.verify`; None: that of this installation.
+        say: called with progress messages.
+        rescore: scoring function for `request.verify`; None: the one of this installation.
 
     Raises:
-        DeoccError: bad input; names the file.
+        DeoccError: an input is missing or broken; the message names the file.
     """
     tables, others = build_tables(request, say, rescore)
     sections = [look_into(table, request.datasets) for table in tables]
@@ -121,7 +121,7 @@ def make(
 
 
 def draw_figures(request: LeaderboardRequest) -> list[Path]:
-    """Only the figures, into `request.out`; the files written."""
+    """Write only the figures to `request.out`; return the paths of the files."""
     tables, _ = build_tables(request)
     return _draw(request, [look_into(table, request.datasets) for table in tables], request.out)
 
@@ -131,7 +131,7 @@ def build_tables(
     say: Callable[[str], object] = lambda text: None,
     rescore: Rescore | None = None,
 ) -> tuple[list[Table], list[Claim]]:
-    """The tables of the runs, checked, and the claims about datasets that no run is about. Args: as `make`."""
+    """Build the tables of the checked runs; also return the claims for datasets without a run. Args: same as `make`."""
     claims = [claim for path in request.claimed for claim in read_claims(path)]
     speed = read_speed(request.latency)
     groups = group_runs(_check_runs(load_runs(request.runs), request, say, rescore))
@@ -145,7 +145,7 @@ def build_tables(
 
 
 def look_into(table: Table, datasets: Sequence[DatasetReader]) -> Section:
-    """A table with its samples: their values, and the dataset that they lie in."""
+    """Combine a table with the per-sample values and the dataset of its samples."""
     return Section(
         table,
         find_dataset(table.rows[0].run, datasets),
@@ -161,7 +161,7 @@ def _check_runs(
     if not request.verify:
         return checked
     if not request.datasets:
-        raise UsageError("--verify scores predictions against their dataset; name it with --data DIR")
+        raise UsageError("--verify needs the dataset of the predictions; name it with --data DIR")
     rescore = rescore or load_rescore()
     verified = []
     for run in checked:
@@ -188,7 +188,7 @@ def _draw_if_possible(
     request: LeaderboardRequest, sections: Sequence[Section], say: Callable[[str], object]
 ) -> list[Path]:
     if request.figures and not figures.available():
-        say("no figures: they need matplotlib; pip install 'deocc-bench[figures]'")
+        say("skipped the figures, which need matplotlib; pip install 'deocc-bench[figures]'")
     elif request.figures:
         return _draw(request, sections, request.out / FIGURES_FOLDER)
     return []
@@ -208,7 +208,7 @@ def _draw(request: LeaderboardRequest, sections: Sequence[Section], folder: Path
 
 
 def _check_wanted(request: LeaderboardRequest, sections: Sequence[Section]) -> None:
-    """Refuse methods and samples that no table has, before anything is drawn."""
+    """Check that every requested method and sample exists in a table, before anything is drawn."""
     names = dict.fromkeys(row.name for s in sections for row in s.table.rows if row.run.predictions is not None)
     for name in request.methods:
         if name not in names:

@@ -1,6 +1,6 @@
-"""Numbers that papers claim. They stand beside the measured ones, never among them: nobody here has run the code.
+"""Numbers claimed in papers. They are shown next to the measured ones, never mixed with them: they were not reproduced.
 
-A JSON list of {"method", "dataset", "value", "source"}, each with maybe "metric", "task", "split", "note".
+The file is a JSON list of {"method", "dataset", "value", "source"}, optionally with "metric", "task", "split", "note".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CURE = 'give a JSON list of {"method", "dataset", "metric", "value", "source"}'
 
 @dataclass(frozen=True)
 class Claim:
-    """One number of a paper. `dataset` is a dataset's name or fingerprint; the optional fields are None if not said."""
+    """One number of a paper. `dataset` is a name or fingerprint; the optional fields are None if not stated."""
 
     method: str
     dataset: str
@@ -35,7 +35,7 @@ class Claim:
     note: str | None = None
 
     def belongs(self, group: Group) -> bool:
-        """Whether it is about the dataset (and, where said, task and split) of a group."""
+        """Whether it is about the dataset (and, if stated, the task and split) of a group."""
         data = group.dataset
         return (
             self.dataset in (clean(data["name"]), str(data["fingerprint"]))
@@ -45,10 +45,10 @@ class Claim:
 
 
 def read_claims(path: str | Path) -> list[Claim]:
-    """The claims of one file.
+    """Read the claims of one file.
 
     Raises:
-        InputError: not such a list; says which entry is wrong.
+        InputError: the file is not such a list; the message names the wrong entry.
     """
     content = read_json(path)
     if isinstance(content, dict) and isinstance(content.get("claims"), list):
@@ -59,7 +59,7 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 
 def sort_claims(claims: Iterable[Claim], groups: Sequence[Group]) -> tuple[list[list[Claim]], list[Claim]]:
-    """The claims of each group, and those of datasets that no run is about."""
+    """Split claims into those of each group and those for datasets without a run."""
     rest = list(claims)
     of_group = [[c for c in rest if c.belongs(g)] for g in groups]
     used = [c for part in of_group for c in part]
@@ -68,13 +68,13 @@ def sort_claims(claims: Iterable[Claim], groups: Sequence[Group]) -> tuple[list[
 
 def _claim(path: str | Path, number: int, entry: Any) -> Claim:
     if not isinstance(entry, dict):
-        raise InputError(path, f"entry {number} is no object", _CURE)
+        raise InputError(path, f"entry {number} is not an object", _CURE)
     for key in _TEXT:
         if not isinstance(entry.get(key), str) or not entry[key].strip():
             raise InputError(path, f"entry {number} has no {key!r}", _CURE)
     for key in _OPTIONAL:
         if not isinstance(entry.get(key), str | None):
-            raise InputError(path, f"entry {number}: {key!r} is no text", _CURE)
+            raise InputError(path, f"entry {number}: {key!r} is not a text", _CURE)
     value = entry.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(path, f"entry {number}: 'value' must be a number", _CURE)

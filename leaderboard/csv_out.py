@@ -1,4 +1,4 @@
-"""CSV: one row a run with every number in full precision, and a tidy table of the breakdowns."""
+"""CSV: one row per run with every number in full precision, and a tidy table of the breakdowns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deocc_bench.leaderboard.claimed import Claim
 from deocc_bench.leaderboard.table import Row, Table
 from deocc_bench.leaderboard.text import clean
 
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet interprets a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _HEAD = (
     *("kind", "table", "dataset", "fingerprint", "split", "samples", "task", "initial_mask", "method", "version"),
@@ -20,10 +20,10 @@ _HEAD = (
 
 
 def leaderboard_csv(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
-    """All tables: a row a run (kind `measured`) or claim (kind `claimed`).
+    """All tables: one row per run (kind `measured`) or claim (kind `claimed`).
 
-    Columns: who and where, then for each metric `id` (the value), `id.low`, `id.high`, `id.n_defined`, `id.rank`,
-    then the speed columns, then `claimed.metric` and `claimed.value`, which no measured row has.
+    Columns: the identity of the run; for each metric `id` (the value), `id.low`, `id.high`, `id.n_defined`, `id.rank`;
+    the speed columns; `claimed.metric` and `claimed.value`, which are empty in measured rows.
     """
     metrics = dict.fromkeys(c.id for t in tables for c in t.every if not c.speed)
     speeds = dict.fromkeys(c.id for t in tables for c in t.every if c.speed)
@@ -114,7 +114,7 @@ def _write(head: Sequence[str], lines: Iterable[dict[str, Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers in their shortest exact form; text on one line, defused for spreadsheets."""
+    """Numbers in their shortest exact form; text on one line, escaped for spreadsheets."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

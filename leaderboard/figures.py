@@ -1,6 +1,6 @@
-"""Figures for papers: comparison grids, curves over the occlusion ratio, quality against time; PNG and PDF each.
+"""Figures for papers as PNG and PDF: comparison grids, curves over the occlusion ratio, quality against time.
 
-Needs matplotlib (the extra `figures`).
+They need matplotlib (the extra `figures`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deocc_bench.leaderboard.text import fixed, shown
 from deocc_bench.metrics.definition import Region
 
 CURVES = 8
-# What a sample may be asked for by, beside its id.
+# Names that select samples, in addition to sample ids.
 ENDS = ("worst", "median", "best")
 _COLOURS = ("#1f5fa8", "#c25e00", "#16805d", "#a3337a", "#6b5b12", "#5b4fc4", "#0e7c91", "#8a3b2a")
 _MARKERS, _DASHES = "osD^vXP*", ("-", "--", ":", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
@@ -58,7 +58,7 @@ def available() -> bool:
 
 
 def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Path]:
-    """Metric against occlusion ratio with 95 % intervals, one panel a metric; nothing where no record has bins."""
+    """Plot metrics against the occlusion ratio with 95 % intervals, one panel per metric; none without breakdowns."""
     metrics = [c for c in (table.column(n) for n in columns) if not c.speed and _has_bins(table, c.id)][:3]
     rows = [r for r in table.rows if r.ranked][:CURVES] or list(table.rows)[:CURVES]
     if not metrics:
@@ -93,7 +93,7 @@ def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Pat
 
 
 def pareto(table: Table, folder: Path) -> list[Path]:
-    """The sort column against time; methods that no other beats in both are joined. None without times."""
+    """Plot the sort column against time; a line joins the Pareto front. No figure without times."""
     time = next((c for c in table.every if c.speed and SPEED[c.id].time_axis), None)
     quality = table.column(table.sort)
     if quality.speed:
@@ -108,13 +108,13 @@ def pareto(table: Table, folder: Path) -> list[Path]:
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        # Within a factor of four a log scale has hardly a number on it.
+        # Within a factor of four a log scale has hardly any tick labels.
         narrow = known[-1][0] < 4 * known[0][0]
         axis.plot([x for x, _ in front], [y for _, y in front], "--", color=_COLOURS[0], linewidth=1)
         for x, y, name in known:
             on = (x, y) in front
             axis.plot(x, y, "o", color=_COLOURS[0] if on else "white", markeredgecolor=_COLOURS[0] if on else "#777777")
-            # Of two points side by side the left one has its name on the left, so that nobody takes it for the other's.
+            # Of two adjacent points, the left one has its name on the left, so that the names can't be confused.
             left = _has_right_neighbour((x, y), [(a, b) for a, b, _ in known])
             axis.annotate(
                 name,
@@ -136,7 +136,7 @@ def pareto(table: Table, folder: Path) -> list[Path]:
 
 
 def pareto_front(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[tuple[float, float]]:
-    """The points (time, quality) that no other is at least as good as in both and better in one."""
+    """The points (time, quality) that are not dominated by any other point."""
     sign = 1 if higher_is_better else -1
     return [
         (x, y)
@@ -148,7 +148,7 @@ def pareto_front(points: Sequence[tuple[float, float]], higher_is_better: bool) 
 
 
 def _has_right_neighbour(point: tuple[float, float], points: Sequence[tuple[float, float]]) -> bool:
-    """Whether a point so near that two names would touch lies to the right of `point`; x counts by its logarithm."""
+    """Whether a point to the right of `point` is so near that their names would touch; distances use log x."""
     at = np.array([(np.log(x), y) for x, y in points])
     spread = np.maximum(at.max(axis=0) - at.min(axis=0), 1e-12)
     apart = (at - [np.log(point[0]), point[1]]) / spread
@@ -162,12 +162,12 @@ def grid(
     pictures: Sequence[SamplePictures],
     folder: Path,
 ) -> list[Path]:
-    """Comparison grid: a row a sample; input, each method's answer with its value, truth.
+    """Draw comparison grids with one row per sample: input, each method's prediction with its value, ground truth.
 
-    Masks where the task has them, then (a file of its own) recovered pictures.
+    There is one file for masks and one for recovered pictures, as far as the task has them.
 
     Args:
-        values: of each kind of grid that the task has; a grid without values has no numbers below its pictures.
+        values: sample values for each kind of grid; a grid without values has no numbers below its pictures.
         rows: indices of the methods in the table; the answers of `pictures` are in this order.
     """
     written: list[Path] = []
@@ -183,7 +183,7 @@ def grid(
                     axis = axes[line][place]
                     axis.set_axis_off()
                     if image is None:
-                        axis.text(0.5, 0.5, "no answer", ha="center", va="center", transform=axis.transAxes)
+                        axis.text(0.5, 0.5, "no prediction", ha="center", va="center", transform=axis.transAxes)
                     else:
                         axis.imshow(image, interpolation="lanczos")
                     if line == 0:
@@ -195,7 +195,7 @@ def grid(
                 hidden = f"{p.ratio:.0%} hidden"
                 first.text(0.5, -0.02, hidden, ha="center", va="top", transform=first.transAxes, fontsize=7)
             if own is not None:
-                figure.supxlabel(f"below each answer: {_heading(own.column)}", fontsize=7, color="#555555")
+                figure.supxlabel(f"below each prediction: {_heading(own.column)}", fontsize=7, color="#555555")
 
         size = (_CELL * len(head), _CELL * 1.12 * len(pictures) + 0.55)
         written += _save(draw, size, folder / f"grid-{what}-{table.group.slug}")
@@ -203,7 +203,7 @@ def grid(
 
 
 def choose_samples(values: SampleValues, wanted: Sequence[str]) -> list[int]:
-    """Indices of the samples asked for: ids, or worst, median, best, each maybe with `:N`. Unknown ids are left out."""
+    """Indices of selected samples: ids, or worst, median, best, optionally with `:N`. Unknown ids are ignored."""
     order = values.defined() or list(range(len(values.ids)))
     chosen: list[int] = []
     for name in wanted:
@@ -225,7 +225,7 @@ def _line(p: SamplePictures, what: str) -> list[np.ndarray | None]:
 
 
 def _two_lines(name: str) -> str:
-    """A name above a picture, on at most two lines that do not touch the neighbours'."""
+    """A name above a picture, on at most two lines that are short enough not to touch their neighbours."""
     lines = [""]
     for part in re.findall(r"[^-:+_/ ]*[-:+_/ ]|[^-:+_/ ]+", shown(name, 2 * _TITLE)):
         if len(lines) == 1 and lines[0] and len(lines[0] + part.rstrip()) > _TITLE:
@@ -256,7 +256,7 @@ def _save(draw: Callable[[Any], None], size: tuple[float, float], stem: Path) ->
         raise DeoccError("figures need matplotlib; pip install 'deocc-bench[figures]'") from error
     written = []
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # Names may hold letters that the font lacks: they are boxes in the figure, and no reason to warn of each.
+        # Names may contain letters that the font lacks: the figure shows boxes, and a warning for each is not useful.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)

@@ -1,4 +1,4 @@
-"""`leaderboard` as a function: what `deocc-bench leaderboard` makes, as a pandas table for Python."""
+"""`leaderboard` as a function: the result of `deocc-bench leaderboard` as a pandas table."""
 
 from __future__ import annotations
 
@@ -33,28 +33,27 @@ def leaderboard(
     link: bool = LeaderboardRequest.link,
     figures: bool = LeaderboardRequest.figures,
 ) -> pd.DataFrame:
-    """The leaderboard of runs, as `deocc-bench leaderboard` makes it; with `out` its files are written as well.
+    """Build the leaderboard of runs, same as `deocc-bench leaderboard`; with `out`, also write its files.
 
     Args:
         runs: folders of runs, folders with runs below them, or records that `evaluate` wrote to a folder; one or
             several.
         out: folder for `leaderboard.csv`, `.md`, `.tex`, `.html` and figures; None: nothing is written.
-        columns: metrics to show; empty: the task's usual ones. sort: the metric that rows are ordered by.
+        columns: metrics to show; empty: the default columns of the task. sort: the metric that orders the rows.
         intervals: add `<metric>.low` and `<metric>.high`, the ends of the 95 % interval.
-        claimed, latency: files of claimed numbers and of measured speeds.
+        claimed, latency: files with claimed numbers and with latency reports.
         data: datasets of the runs, for pictures and `verify`.
-        verify: score the predictions anew and compare.
-        title, embed_mb, link, figures: of the report, see `deocc-bench leaderboard --help`.
+        verify: score the predictions again and compare.
+        title, embed_mb, link, figures: options of the report, see `deocc-bench leaderboard --help`.
 
     Returns:
-        One row a run, best first: `dataset`, `split`, `task`, `initial_mask`, `method`, `rank` (`Int64`; empty where
-        the run takes part in no rank), `trusted` (False where the record was changed after the run), and the metrics
-        shown. Runs that may not be compared (another dataset, split, task or definition) differ in the first columns
-        or in `table`, which numbers the groups.
+        One row per run, best first: `dataset`, `split`, `task`, `initial_mask`, `method`, `rank` (`Int64`; empty if the
+        run is not ranked), `trusted` (False if the record was changed after the run), and the shown metrics. Runs that
+        can't be compared (another dataset, split, task or definition) have a different number in `table`.
 
     Raises:
-        DeoccError: a run or another input is missing or broken; names the file.
-        UsageError: a column that no run has.
+        DeoccError: a run or another input is missing or broken; the message names the file.
+        UsageError: no run has a requested column.
     """
     request = LeaderboardRequest(
         runs=tuple(map(run_folder, _several(runs))),
@@ -75,7 +74,7 @@ def leaderboard(
 
 
 def to_frame(tables: Sequence[Table], intervals: bool = False) -> pd.DataFrame:
-    """The numbers of neutral tables, one row a run; see `leaderboard`."""
+    """The numbers of tables as a data frame, one row per run; see `leaderboard`."""
     rows = [_line(number, table, row, intervals) for number, table in enumerate(tables, 1) for row in table.rows]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(name for row in rows for name in row)))
     return frame.astype({"rank": "Int64"})

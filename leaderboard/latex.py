@@ -1,4 +1,4 @@
-"""LaTeX with booktabs, to be \\input into a paper: plain pdfLaTeX, no package but booktabs."""
+"""LaTeX tables to be \\input into a paper: plain pdfLaTeX with only the package booktabs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SPECIAL = {
     "↓": r"$\downarrow$",
     "×": r"$\times$",
 }
-# What the standard fonts of pdfLaTeX hold beyond ASCII: Latin-1 letters and the European ones of T1.
+# The non-ASCII characters of pdfLaTeX's standard fonts: Latin-1 letters and the European letters of T1.
 _LAST_LETTER = 0x17F
 _PREAMBLE = (
     "% Written by deocc-bench. Needs \\usepackage{booktabs}; \\usepackage[T1]{fontenc} and \\usepackage{textcomp} "
@@ -44,7 +44,7 @@ _PREAMBLE = (
 
 
 def leaderboard_latex(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
-    """All tables as `table` environments; claimed numbers in tables of their own."""
+    """All tables as `table` environments; claimed numbers are in separate tables."""
     parts = [_PREAMBLE, *(_table(t, n) for n, t in enumerate(tables, 1))]
     for number, table in enumerate(tables, 1):
         if table.claims:
@@ -56,7 +56,7 @@ def leaderboard_latex(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> 
 
 
 def document(body: str) -> str:
-    """A whole document around `body`, to look at it."""
+    """A complete document around `body`, for a preview."""
     return (
         "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage[utf8]{inputenc}\n\\usepackage{textcomp}\n"
         "\\usepackage{booktabs}\n\\usepackage[landscape,margin=1cm]{geometry}\n\\begin{document}\n"
@@ -65,7 +65,7 @@ def document(body: str) -> str:
 
 
 def escape(text: object, limit: int = 60) -> str:
-    """Foreign text that stays text: on one line, cut, no command; letters that pdfLaTeX has no glyph for by number."""
+    """Escape foreign text: one line, truncated, no commands; letters without a pdfLaTeX glyph by code point."""
     # An empty group keeps two hyphens from becoming a dash.
     return "".join(_letter(c) for c in shown(text, limit)).replace("--", "-{}-")
 
@@ -103,7 +103,7 @@ def _table(table: Table, number: int) -> str:
 def _heading(column: Column) -> str:
     unit = f" ({escape(column.unit)})" if column.unit not in ("ratio", "count") else ""
     words = column.heading.split()
-    # On two lines, cut where the longer one is shortest: a table of seven metrics must fit a page.
+    # Two lines, split so that the longer one is as short as possible: a table of seven metrics must fit on a page.
     cut = min(range(len(words)), key=lambda k: max(len(" ".join(words[:k])), len(" ".join(words[k:])) + len(unit)))
     lines = [escape(" ".join(part)) for part in (words[:cut], words[cut:]) if part]
     lines[-1] += f"{unit} {_SPECIAL[column.arrow]}"
@@ -133,7 +133,7 @@ def _minus(number: str) -> str:
 def _claims(claims: Sequence[Claim], title: str, label: str) -> str:
     lines = []
     for c in claims:
-        who = [escape(c.method), escape(c.dataset), escape(c.metric or "not said")]
+        who = [escape(c.method), escape(c.dataset), escape(c.metric or "not stated")]
         lines.append(_line([*who, _minus(repr(c.value)), escape(c.source, 100)]))
     head = _line(["method", "dataset", "metric", "claimed", "source"])
     return (

@@ -20,33 +20,35 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=_PATH)
 @click.option("--out", required=True, type=_PATH, help="Folder for leaderboard.csv, .md, .tex, .html and figures.")
-@click.option("--columns", help="METRIC[,METRIC...] to show; the CSV holds all.  [default: the task's usual ones]")
-@click.option("--sort", help="METRIC to order rows by.  [default: the first column]")
-@click.option("--claimed", multiple=True, type=_PATH, help="JSON of numbers that papers claim; may be repeated.")
-@click.option("--latency", multiple=True, type=_PATH, help="Report of `deocc-bench latency --out`; may be repeated.")
-@click.option("--data", multiple=True, type=_PATH, help="Dataset of the runs, for pictures and --verify.")
-@click.option("--verify", is_flag=True, help="Score the runs' predictions anew and compare; exit 1 on findings.")
+@click.option("--columns", help="METRIC[,METRIC...] to show; the CSV has all.  [default: those of the task]")
+@click.option("--sort", help="METRIC that orders the rows.  [default: the first column]")
+@click.option("--claimed", multiple=True, type=_PATH, help="JSON file of numbers claimed in papers; repeatable.")
+@click.option("--latency", multiple=True, type=_PATH, help="Report of `deocc-bench latency --out`; repeatable.")
+@click.option("--data", multiple=True, type=_PATH, help="Dataset of the runs, for pictures and --verify; repeatable.")
+@click.option(
+    "--verify", is_flag=True, help="Score the predictions again and compare; exit with status 1 on differences."
+)
 @click.option("--title", default=LeaderboardRequest.title, show_default=True, help="Title of the report.")
 @click.option(
     "--embed-mb",
     type=click.FloatRange(0),
     default=LeaderboardRequest.embed_bytes / MIB,
     show_default=True,
-    help="Pictures in the report.",
+    help="Maximum size of the pictures in the report, in MiB.",
 )
-@click.option("--link", is_flag=True, help="Write pictures of all samples beside the report and link them.")
+@click.option("--link", is_flag=True, help="Write the pictures of all samples to separate files and link them.")
 @click.option(
     "--figures/--no-figures",
     default=LeaderboardRequest.figures,
     show_default=True,
-    help="Draw curves and grids (matplotlib).",
+    help="Draw curves and grids (needs matplotlib).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the written files and the findings as JSON.")
 @click.pass_context
 def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Make tables, a report and figures from runs. RUN is a run's folder, or one with runs below it.
+    """Create tables, a report and figures from runs. RUN is the folder of a run, or a folder with runs below it.
 
-    Runs of different datasets, splits, tasks or definitions get tables of their own.
+    Runs with different datasets, splits, tasks or definitions are in separate tables.
     """
     made = make(
         LeaderboardRequest(
@@ -70,8 +72,8 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
     else:
         click.echo(made.text)
     if made.findings:
-        _say(f"{len(made.findings)} of the runs can't be trusted; see the tables' notes")
-        # Without --verify the tables are what was asked for, and they say it; a verification that fails has failed.
+        _say(f"{len(made.findings)} runs can't be trusted; see the notes of the tables")
+        # Without --verify this is no failure, because the tables flag such runs; a failed verification is one.
         if options["verify"]:
             context.exit(1)
     hint(f"tables, report and figures are in {out}; next: open {out / REPORT} in a browser")
@@ -79,18 +81,20 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Folder of the figures.")
-@click.option("--data", multiple=True, type=_PATH, help="Dataset of the runs; needed for comparison grids.")
+@click.option("--out", required=True, type=_PATH, help="Folder for the figures.")
+@click.option(
+    "--data", multiple=True, type=_PATH, help="Dataset of the runs; required for comparison grids; repeatable."
+)
 @click.option(
     "--samples",
     default=",".join(DEFAULT_SAMPLES),
     show_default=True,
-    help="Sample ids, and worst, median, best (with :N for several).",
+    help="Samples of the grids: ids, or worst, median, best (with :N for several).",
 )
-@click.option("--columns", help="METRIC[,METRIC...] of the curves.  [default: the table's first]")
-@click.option("--sort", help="METRIC that says which samples are worst.  [default: the first column]")
+@click.option("--columns", help="METRIC[,METRIC...] of the curves.  [default: those of the task]")
+@click.option("--sort", help="METRIC that orders the samples from worst to best.  [default: the first column]")
 @click.option("--methods", help="NAME[,NAME...] in the grids, in this order.  [default: the best eight]")
-@click.option("--latency", multiple=True, type=_PATH, help="Report of `deocc-bench latency --out`; may be repeated.")
+@click.option("--latency", multiple=True, type=_PATH, help="Report of `deocc-bench latency --out`; repeatable.")
 def figures(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Draw comparison grids, ratio curves and quality against time, as PNG and PDF."""
     request = LeaderboardRequest(
@@ -105,7 +109,7 @@ def figures(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     )
     written = draw_figures(request)
     if not written:
-        raise DeoccError("there was nothing to draw: grids need --data and predictions, curves need breakdowns")
+        raise DeoccError("no figures were drawn: grids need --data and predictions, curves need breakdowns")
     click.echo("\n".join(map(str, written)))
 
 

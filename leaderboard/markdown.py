@@ -1,4 +1,4 @@
-"""Markdown that GitHub, GitLab and pandoc read alike."""
+"""Markdown tables that GitHub, GitLab and pandoc render the same way."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from deocc_bench.leaderboard.claimed import Claim
 from deocc_bench.leaderboard.table import Cell, Column, Row, Table
 from deocc_bench.leaderboard.text import DASH, fixed, shown
 
-# Everything that starts markup somewhere: backslash first, `<` and `&` as entities since HTML passes through markdown.
+# Characters that start markup: backslash first; `<` and `&` become entities, because HTML passes through markdown.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~^$])")
 _URL = re.compile(r"(?i)(https?|ftp|www)([:.])")
 
 
 def leaderboard_markdown(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
-    """All tables, each with its footnotes; claimed numbers in tables of their own."""
+    """All tables, each with its footnotes; claimed numbers are in separate tables."""
     parts = ["# Leaderboard", *map(_section, tables)]
     if claims:
         parts += ["## Claimed for datasets without a run", _claims(claims)]
@@ -23,7 +23,7 @@ def leaderboard_markdown(tables: Sequence[Table], claims: Sequence[Claim] = ()) 
 
 
 def escape(text: object, limit: int = 80) -> str:
-    """Foreign text that stays text: on one line, cut, nothing in it is markup, a table's pipe or a live link."""
+    """Escape foreign text: one line, truncated, without markup, table pipes or live links."""
     safe = _SPECIAL.sub(r"\\\1", shown(text, limit))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
     return _URL.sub(r"\1&#58;" if "://" in safe else r"\1\2", safe)
@@ -58,7 +58,7 @@ def _cells(table: Table, row: Row) -> list[str]:
 
 def _number(cell: Cell, column: Column) -> str:
     text = fixed(cell.value, column.decimals)
-    # Markdown has no underline of its own; <u> is among the tags that its viewers let through or show as text.
+    # Markdown has no underline; viewers either support <u> or show it as text.
     text = f"**{text}**" if cell.place == 1 else f"<u>{text}</u>" if cell.place == 2 else text
     if cell.ci95 is not None and cell.value is not None:
         low, high = (fixed(v, column.decimals) for v in cell.ci95)
@@ -72,7 +72,7 @@ def _claims(claims: Sequence[Claim]) -> str:
     for c in claims:
         value = repr(c.value)
         lines.append(
-            _line([escape(c.method), escape(c.dataset), escape(c.metric or "not said"), value, escape(c.source, 160)])
+            _line([escape(c.method), escape(c.dataset), escape(c.metric or "not stated"), value, escape(c.source, 160)])
         )
     return "\n".join(lines)
 

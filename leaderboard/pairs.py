@@ -1,8 +1,8 @@
-"""All pairs of a table at once: the paired comparison of `core.statistics`, batched over pairs.
+"""The paired comparison of `core.statistics` for all pairs of a table at once.
 
-One pair by `statistics.paired` takes some 30 ms; 50 methods make 1,225 pairs, and each column of a table asks anew.
-Here the resamples and swaps, which are the same for all pairs of a dataset, are drawn once and applied by one matrix
-product; the numbers are those of `paired`.
+`statistics.paired` takes about 30 ms per pair; 50 methods have 1,225 pairs, for each column of a table. Here the
+resamples and swaps, which are the same for all pairs of a dataset, are drawn once and applied by one matrix product.
+The numbers equal those of `paired`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from deocc_bench.core.statistics import (
     swaps,
 )
 
-# Holm multiplies the smallest p by the number of pairs: with fewer permutations no pair of a long table could pass.
+# Holm multiplies the smallest p by the number of pairs: with fewer permutations no pair of a long table could be
+# significant.
 _PER_PAIR = 40
 
 
@@ -35,12 +36,12 @@ class Pairs:
     """Paired differences of M methods on one metric; every array is float64 (M, M), [i, j] is method i minus method j.
 
     Args:
-        difference: NaN where one of the two is not defined.
+        difference: NaN where one of the two values is undefined.
         low, high: the 95 % interval; NaN where there is none.
-        p: Holm-adjusted over all pairs that count; NaN on the diagonal and where not tested.
-        clusters: source humans that were resampled.
-        permutations: how many swaps p rests on; `exact`: those are all there are.
-        tested: how many pairs that count were tested.
+        p: Holm-adjusted over all counted pairs; NaN on the diagonal and where not tested.
+        clusters: number of resampled source humans.
+        permutations: number of swaps in the permutation test; `exact`: these are all possible swaps.
+        tested: number of counted pairs that were tested.
     """
 
     difference: np.ndarray
@@ -53,7 +54,7 @@ class Pairs:
     tested: int = 0
 
     def has_power(self, alpha: float) -> bool:
-        """Whether any pair could reach `alpha`: of all swaps at least two are as extreme as what was seen."""
+        """Whether any pair could reach `alpha`, given that at least two swaps are as extreme as the observed values."""
         if not self.tested:
             return False
         smallest = 2.0 ** (1 - self.clusters) if self.exact else 1 / (1 + self.permutations)
@@ -67,14 +68,14 @@ def compare_all(
     seed: int = 0,
     counted: Sequence[bool] | None = None,
 ) -> Pairs:
-    """Compare every two methods.
+    """Compare all pairs of methods.
 
     Args:
         terms: numerators and denominators (N_m, K) of each method.
-        groups: cluster id of each of its rows; the set of clusters must be the same for all.
-        weights: weight of a method's rows, 1 / draws for one that answers several times; None: 1.
-        counted: methods whose pairs Holm's correction counts; who is out of the competition must not make it harder to
-            tell the others apart. A pair with such a method is corrected over all pairs. None: all count.
+        groups: cluster id of each of its rows; all methods must have the same set of clusters.
+        weights: weight of a method's rows, 1 / draws for a random method; None: 1.
+        counted: methods whose pairs count in Holm's correction, so that unranked methods do not reduce the power of
+            the other tests. A pair with an uncounted method is corrected over all pairs. None: all count.
 
     Raises:
         ValueError: the methods' clusters differ.

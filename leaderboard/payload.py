@@ -1,4 +1,4 @@
-"""What the report's script draws from: plain JSON, made of the same tables as the other formats."""
+"""The data of the report's script: plain JSON from the same tables as the other formats."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _count(table: Table, kind: str, name: str) -> int:
 
 
 def _parts(table: Table) -> list[dict[str, Any]]:
-    """A chart for each family of metrics with one for each body part."""
+    """One chart for each family of metrics by body part."""
     families: dict[tuple[str, str], list[MetricSpec]] = {}
     for spec in (c.spec for c in table.every if c.spec is not None and c.spec.each_part):
         families.setdefault((spec.family, spec.each_part), []).append(spec)
@@ -160,7 +160,7 @@ def _list(values: Iterable[float]) -> list[float | None]:
 
 
 def _short(value: float | None) -> float | None:
-    """Four significant digits are what a chart can show, and a third of the bytes."""
+    """Round to four significant digits: enough for a chart, in a third of the bytes."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""Pictures of samples: what went in, the truth, and what each run answered, as small images for reports and figures."""
+"""Small pictures of samples for reports and figures: the input, the ground truth, and the prediction of each run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUALITY = 74
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run answered on one sample: a mask layer of classes uint8 H x W, a picture uint8 H x W x 3, or None."""
+    """The prediction of one run for one sample: a class layer uint8 H x W and a picture uint8 H x W x 3, or None."""
 
     layer: np.ndarray | None
     image: np.ndarray | None
@@ -27,7 +27,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class SamplePictures:
-    """One sample: occluded image, complete image (None where there is none), layer of the true masks, answers."""
+    """One sample: occluded image, complete image (None if missing), layer of the true masks, predictions."""
 
     id: str
     ratio: float
@@ -38,13 +38,13 @@ class SamplePictures:
 
 
 def load_pictures(record: SampleRecord, runs: Sequence[Run], side: int | None = None) -> SamplePictures:
-    """Read one sample and the runs' answers to it.
+    """Read one sample and the predictions of the runs.
 
     Args:
-        side: longest side in pixels after scaling down; None: as they are.
+        side: longest side in pixels after downscaling; None: the original size.
 
     Raises:
-        InputError: the dataset's files are missing or broken. A run's missing file is a missing answer.
+        InputError: files of the dataset are missing or broken. A missing file of a run is a missing prediction.
     """
     amodal, modal = masks.decode(record.amodal), masks.decode(record.modal)
     size = _scaled(record.size, side)
@@ -60,7 +60,7 @@ def load_pictures(record: SampleRecord, runs: Sequence[Run], side: int | None = 
 
 
 def encode_photo(image: np.ndarray) -> bytes:
-    """WebP bytes of an RGB picture: half of what JPEG takes at this size, and every browser of today reads it."""
+    """Encode an RGB picture as WebP: half the size of JPEG at these dimensions, and all current browsers support it."""
     ok, data = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
     if not ok:
         raise ValueError(f"can't encode an array of shape {image.shape}")
@@ -81,7 +81,7 @@ def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarra
         if run.record.task != "mask" and image_path.is_file():
             image = _shrink(images.read_rgb(image_path), size)
     except InputError:
-        # A broken prediction is the scoring's finding; here it is an empty place.
+        # Scoring reports a broken prediction; here it is a missing picture.
         return Answer(None, None)
     return Answer(layer, image)
 

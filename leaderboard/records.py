@@ -1,4 +1,4 @@
-"""Runs from disk, and the groups that may stand in one table."""
+"""Read runs from disk and group those that may share a table."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from deocc_bench.metrics.terms import Terms
 
 @dataclass(frozen=True)
 class Run:
-    """One record with what lies beside it.
+    """A result record and the files in its folder.
 
     Args:
-        record: as it was read; `record.problems` says what was changed after the run.
-        folder: where it lies.
+        record: as it was read; `record.problems` lists changes after the run.
+        folder: the folder of the run.
         label: its name in tables, unique within its group.
-        samples: the per-sample table, sorted by id; None where it is missing or unreadable.
-        findings: what is wrong with the run: problems of the record, and what verification adds.
-        verified: what was checked by scoring anew; None: was not asked for.
+        samples: the per-sample table, sorted by id; None if it is missing or unreadable.
+        findings: problems of the run, from reading the record and from verification.
+        verified: the result of the verification; None: not requested.
     """
 
     record: RunResult
@@ -56,31 +56,31 @@ class Run:
 
     @property
     def oracle(self) -> str | None:
-        """Why it is out of the competition: it saw the truth that others must guess; None where it did not."""
+        """How it used ground truth that other methods must predict, the reason why it is not ranked; None if not."""
         if self.record.method.get("truth_given"):
-            return f"was shown the truth ({', '.join(map(clean, self.record.method['truth_given']))})"
+            return f"has access to the ground truth ({', '.join(map(clean, self.record.method['truth_given']))})"
         if self.record.row == BEST_OF_K:
-            return "the truth chose the best among its draws"
+            return "its best draws were selected with the ground truth"
         return None
 
     @property
     def predictions(self) -> Path | None:
-        """The folder of its predictions, if it is there and holds one answer a sample."""
+        """The folder of its predictions, if it exists and has one prediction per sample."""
         folder = self.folder / PREDICTIONS_FOLDER
         return folder if folder.is_dir() and self.record.one_answer else None
 
     @cached_property
     def sample_ids(self) -> np.ndarray:
-        """The sample of each row of `samples`, draws stripped."""
+        """The sample id of each row of `samples`, without the draw."""
         ids = [] if self.samples is None else self.samples["id"].tolist()
         return np.array([sample_of(i) if self.record.of_draws else i for i in ids], dtype=str)
 
     def spec(self, metric: str) -> MetricSpec:
-        """The facts of a metric that the record holds."""
+        """The spec of a metric in the record."""
         return spec_of_record(metric, self.record.metrics[metric], self.record.task)
 
     def terms(self, spec: MetricSpec | None) -> Terms | None:
-        """Numerators and denominators of a metric over `samples`, float64 (N, K); None where it has none."""
+        """Numerators and denominators of a metric over `samples`, float64 (N, K); None if there are none."""
         if spec is None or spec.terms is None or self.samples is None:
             return None
         return sample_terms(spec, self.samples)
@@ -88,7 +88,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that may be compared: same samples, task, input masks and definitions."""
+    """Comparable runs: same samples, task, initial masks and definitions."""
 
     runs: tuple[Run, ...]
     definitions: Mapping[str, str] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Group:
 
     @property
     def subtitle(self) -> str:
-        """What else two tables may differ in."""
+        """Sample count, fingerprint and initial masks in words."""
         parts = [f"{self.dataset['n']} samples", f"fingerprint {str(self.dataset['fingerprint'])[:12]}"]
         if self.initial_mask:
             parts.append(f"initial masks: {clean(self.initial_mask)}")
@@ -124,7 +124,7 @@ class Group:
 
     @property
     def slug(self) -> str:
-        """A file-name part that tells this group from every other."""
+        """A part of file names that identifies this group."""
         words = f"{self.dataset['name']}-{self.dataset['split']}-{self.task}"
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in words)[:60].strip("-")
         return f"{safe or 'table'}-{str(self.dataset['fingerprint'])[:8]}"
@@ -134,7 +134,7 @@ def load_runs(paths: Iterable[str | Path]) -> list[Run]:
     """Read runs; a folder without a record is searched for runs below it.
 
     Raises:
-        InputError: a path holds no record, or a broken one.
+        InputError: a path contains no record, or a broken one.
     """
     found: dict[Path, Run] = {}
     for path in paths:
@@ -143,15 +143,15 @@ def load_runs(paths: Iterable[str | Path]) -> list[Run]:
             if key not in found:
                 found[key] = _load(file)
     if not found:
-        raise DeoccError("no run was given; name the folders that `deocc-bench evaluate` wrote")
+        raise DeoccError("no runs; name folders that `deocc-bench evaluate` wrote")
     return list(found.values())
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Sort runs into groups that may stand in one table, labels made unique within each.
+    """Group runs that may share a table, and make labels unique within each group.
 
-    Fingerprint, split, scored samples, task and initial masks must be equal; where records of such a group give one
-    metric id different definitions, each definition gets its own group.
+    Fingerprint, split, scored samples, task and initial masks must be equal. If records of such a group have different
+    definitions for one metric id, each definition has its own group.
     """
     base: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
@@ -176,10 +176,10 @@ def _records_at(path: Path) -> list[Path]:
     if path.is_file() or (path / RESULT_FILE).is_file():
         return [path if path.is_file() else path / RESULT_FILE]
     if not path.is_dir():
-        raise InputError(path, "no such run", "give the folder of a finished run (`deocc-bench evaluate`)")
+        raise InputError(path, "no such run", "use the folder of a finished run (`deocc-bench evaluate`)")
     found = sorted(p for p in path.rglob(RESULT_FILE) if PREDICTIONS_FOLDER not in p.parts)
     if not found:
-        raise InputError(path, f"holds no {RESULT_FILE}", "give the folder of a finished run (`deocc-bench evaluate`)")
+        raise InputError(path, f"has no {RESULT_FILE}", "use the folder of a finished run (`deocc-bench evaluate`)")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The HTML report: one file that works from disk, without a network; its table reads without script as well."""
+"""The HTML report: one file that works offline from disk; its tables are readable without JavaScript."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from deocc_bench.leaderboard.text import DASH, clean, fixed, shown
 THUMBNAIL = 176
 LINKED_SIDE = 320
 PICTURES_FOLDER = "report_files"
-# Only our own script may run, whatever a name might smuggle in; nothing may be fetched from anywhere.
+# Only our own script may run, even if a name contains code; nothing may be loaded from the network.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; img-src data: 'self' file:; "
     "base-uri 'none'; form-action 'none'"
@@ -38,7 +38,7 @@ def write_report(
     claims: Sequence[Claim] = (),
     title: str = "Leaderboard",
 ) -> None:
-    """Write the report in one piece. `pictures`: of each section, by `collect_pictures`."""
+    """Write the report as one file. `pictures`: those of each section, from `collect_pictures`."""
     style, script, page = (_asset(n) for n in ("report.css", "report.js", "report.html"))
     data = embed_json([group_payload(s, k, found) for k, (s, found) in enumerate(zip(sections, pictures, strict=True))])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -60,14 +60,14 @@ def write_report(
 
 
 def collect_pictures(section: Section, budget: int, link_to: Path | None = None) -> dict[str, Any]:
-    """Pictures of samples, worst and best first in turns, until `budget` bytes are used up.
+    """Collect pictures of samples, alternating between worst and best, until `budget` bytes are used.
 
     Args:
-        budget: bytes of picture files to embed; not asked for with `link_to`.
+        budget: bytes of picture files to embed; ignored with `link_to`.
         link_to: folder of the report; pictures of all samples are written below it and linked relative to it.
 
     Returns:
-        Index of the sample -> its sources; empty where the dataset or the predictions are not at hand.
+        Index of the sample -> its sources; empty if the dataset or the predictions are not available.
     """
     table, dataset, values = section.table, section.dataset, section.values
     runs = [row.run for row in table.rows]
@@ -149,8 +149,8 @@ def _warning(flagged: Sequence[Row]) -> str:
         for r in flagged
     )
     return (
-        f'<div class="warning" role="alert"><p><strong>Not to be trusted: '
-        f"{_plural(len(flagged), 'record')}.</strong> They stand last and take part in no rank.</p>"
+        f'<div class="warning" role="alert"><p><strong>'
+        f"{_plural(len(flagged), 'untrusted record')}.</strong> Untrusted records come last and are not ranked.</p>"
         f"<ul>{items}</ul></div>"
     )
 
@@ -211,7 +211,7 @@ def _row(table: Table, row: Row, k: int, i: int) -> str:
 
 
 def _breakable(name: str) -> str:
-    """An escaped name that may go on on the next line behind the signs that methods' names are put together with."""
+    """An escaped name with optional line breaks after the separators in method names."""
     return re.sub(r"([:+/_])(?=\w)", r"\1<wbr>", name)
 
 
@@ -243,7 +243,7 @@ def _mark(k: int, mark: str) -> str:
 def _claims(claims: Sequence[Claim], title: str) -> str:
     rows = "".join(
         f'<tr><th scope="row" title="{escape(c.method)}">{escape(shown(c.method, 40))}</th>'
-        f"<td>{escape(shown(c.dataset, 40))}</td><td>{escape(c.metric or 'not said')}</td>"
+        f"<td>{escape(shown(c.dataset, 40))}</td><td>{escape(c.metric or 'not stated')}</td>"
         f'<td class="num">{c.value!r}</td><td>{escape(shown(c.source, 120))}'
         f"{f'<br><span class=quiet>{escape(c.note)}</span>' if c.note else ''}</td></tr>"
         for c in claims
@@ -258,7 +258,7 @@ def _claims(claims: Sequence[Claim], title: str) -> str:
 
 def _definition(c: Column) -> str:
     source = f' <span class="quiet">{escape(c.source)}</span>' if c.source not in ("", "deocc-bench") else ""
-    meaning = escape(c.meaning or "this version does not know the definition")
+    meaning = escape(c.meaning or "this definition is unknown to this version")
     return f"<dt><code>{escape(c.definition)}</code></dt><dd>{meaning}{source}</dd>"
 
 

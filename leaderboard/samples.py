@@ -1,4 +1,4 @@
-"""Values of single samples: which are worst, best, and most disputed."""
+"""Metric values of single samples, used to find the worst, best and most disputed ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from deocc_bench.metrics.terms import divide
 
 @dataclass(frozen=True)
 class SampleValues:
-    """One metric, sample by sample.
+    """The per-sample values of one metric.
 
     Args:
         column: the metric.
         ids: sample ids, sorted.
-        values: float64 (runs, samples) in the order of the table's rows; NaN where not defined or not known.
-        ratio: float64 (samples,), share of the person that is hidden; NaN where unknown.
+        values: float64 (runs, samples) in the order of the table's rows; NaN where undefined or unknown.
+        ratio: float64 (samples,), hidden share of the person; NaN where unknown.
         occluders: categories of each sample's occluders.
     """
 
@@ -35,7 +35,7 @@ class SampleValues:
     occluders: tuple[str, ...]
 
     def of(self, sample: str, row: int) -> float:
-        """The value of the table's row `row` on a sample; NaN where it is not known."""
+        """The value of table row `row` on a sample; NaN if unknown."""
         try:
             return float(self.values[row, self.ids.index(sample)])
         except ValueError:
@@ -43,7 +43,7 @@ class SampleValues:
 
     @property
     def mean(self) -> np.ndarray:
-        """(samples,): mean over the runs that define it; NaN where none does."""
+        """(samples,): mean over the runs where it is defined; NaN if there are none."""
         known = ~np.isnan(self.values)
         total = np.where(known, self.values, 0).sum(axis=0)
         return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
@@ -54,19 +54,19 @@ class SampleValues:
         return [int(i) for i in np.lexsort((np.array(self.ids), np.where(np.isnan(mean), np.inf, mean)))]
 
     def defined(self) -> list[int]:
-        """`worst_first`, without the samples that no run defines."""
+        """`worst_first` without samples that are undefined in all runs."""
         mean = self.mean
         return [i for i in self.worst_first() if not np.isnan(mean[i])]
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table with what is known of its samples.
+    """One table with the data of its samples.
 
     Args:
-        dataset: that the runs were scored on, where it is at hand.
-        values: of the sort column, or of the first shown one that has values per sample.
-        of_region: the same of the columns that judge masks, and of those that judge recovered pictures.
+        dataset: the dataset of the runs, if available.
+        values: values of the sort column, or of the first shown column with per-sample values.
+        of_region: the same for columns about masks and for columns about recovered pictures.
     """
 
     table: Table
@@ -76,10 +76,10 @@ class Section:
 
 
 def sample_values(table: Table, region: Region | None = None) -> SampleValues | None:
-    """Values of the sort column, or of the first shown one that has values per sample; None where none has.
+    """Values of the sort column, or of the first shown column with per-sample values; None if there is none.
 
     Args:
-        region: only of columns that judge that; None: of any.
+        region: use only columns of this region; None: all columns.
     """
     columns = [c for c in table.columns if region in (None, c.region)]
     for shown in sorted(columns, key=lambda c: c.id != table.sort):

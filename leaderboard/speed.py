@@ -1,4 +1,4 @@
-"""Columns that are no metrics: speed and size, by `deocc-bench latency --out FILE` or by the runs themselves."""
+"""Columns for speed and size, from `deocc-bench latency --out FILE` or from the runs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Number = float | int | None
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedColumn:
-    """One column; a new one is one more row of `SPEED`.
+    """One column; to add a column, add a row to `SPEED`.
 
     Args:
         heading, unit, higher_is_better, meaning: as tables print them.
-        of_report: the figure from a method's entry in a latency report; None: no report has it.
-        of_run: the figure from a run's record, asked where no report has it; None: no record has it.
-        every_row: the mean and the vote of a random method have it too, not only methods with one answer.
-        whole: printed without decimals.
-        by_default: tables show it, in the order of the rows, but `DEFAULT_COUNT` of them at most.
-        time_axis: the figure of quality against time may use it; the first that a table has is taken.
-        of_machine: differs between the machines of the runs.
+        of_report: reads the number from a method's entry in a latency report; None: no report has it.
+        of_run: reads the number from a run's record if no report has it; None: no record has it.
+        every_row: whether the mean and the vote of a random method also have it.
+        whole: whether it is printed without decimals.
+        by_default: whether tables show it, in the order of the rows, at most `DEFAULT_COUNT` columns.
+        time_axis: whether the plot of quality against time may use it; the first available one is used.
+        of_machine: whether it depends on the machine of the run.
     """
 
     heading: str
@@ -64,7 +64,7 @@ SPEED: Mapping[str, SpeedColumn] = {
     "latency_p50_ms": SpeedColumn(
         heading="latency p50",
         unit="ms",
-        meaning="median time of one sample at batch 1, by the latency protocol",
+        meaning="median time per sample at batch 1, measured by the latency protocol",
         of_report=lambda entry: entry["end_to_end"]["p50_ms"],
         by_default=True,
         time_axis=True,
@@ -72,27 +72,27 @@ SPEED: Mapping[str, SpeedColumn] = {
     "latency_p90_ms": SpeedColumn(
         heading="latency p90",
         unit="ms",
-        meaning="90th percentile of the same",
+        meaning="90th percentile of the time per sample at batch 1, measured by the latency protocol",
         of_report=lambda entry: entry["end_to_end"]["p90_ms"],
     ),
     "latency_ratio": SpeedColumn(
         heading="time ratio",
         unit="x",
-        meaning="median of run-by-run times over the reference method's",
+        meaning="median of the run-by-run time ratios to the reference method",
         of_report=lambda entry: (entry.get("ratio") or {}).get("median"),
         by_default=True,
     ),
     "throughput_per_s": SpeedColumn(
         heading="throughput",
         unit="1/s",
-        meaning="samples a second at the largest batch measured",
+        meaning="samples per second at the largest measured batch size",
         higher_is_better=True,
         of_report=_throughput,
     ),
     "parameters": SpeedColumn(
         heading="parameters",
         unit="count",
-        meaning="learned numbers of the method",
+        meaning="number of learned parameters",
         of_report=lambda entry: entry.get("parameters"),
         of_run=lambda record: record.method.get("parameters"),
         whole=True,
@@ -100,17 +100,17 @@ SPEED: Mapping[str, SpeedColumn] = {
     "flops": SpeedColumn(
         heading="FLOPs",
         unit="count",
-        meaning="floating-point operations of one sample",
+        meaning="floating-point operations per sample",
         of_report=lambda entry: entry.get("flops"),
         whole=True,
     ),
     "peak_memory_mib": SpeedColumn(
-        heading="peak memory", unit="MiB", meaning="memory that making and running it took", of_report=_memory
+        heading="peak memory", unit="MiB", meaning="memory used to create and run the method", of_report=_memory
     ),
     "run_ms_per_sample": SpeedColumn(
         heading="run time",
         unit="ms",
-        meaning="compute time of the run itself per sample: its batches, its machine, no protocol",
+        meaning="compute time per sample in the evaluation run, with its batch size and machine, without a protocol",
         of_run=_run_time,
         every_row=True,
         by_default=True,
@@ -122,13 +122,13 @@ SPEED: Mapping[str, SpeedColumn] = {
 
 @dataclass(frozen=True)
 class Speed:
-    """Figures of latency reports by method name, and where they were measured."""
+    """The numbers of latency reports by method name, with notes about the measurements."""
 
     by_method: Mapping[str, Mapping[str, Number]]
     notes: tuple[str, ...] = ()
 
     def value(self, run: Run, name: str) -> float | None:
-        """A column's figure for a run; None where it was not measured."""
+        """The number in a column for a run; None if it was not measured."""
         column = SPEED[name]
         if run.record.row != SINGLE and not column.every_row:
             return None
@@ -139,10 +139,10 @@ class Speed:
 
 
 def read_speed(paths: Iterable[str | Path]) -> Speed:
-    """Read latency reports; the first one that names a method counts.
+    """Read latency reports; for each method, the first report with that method is used.
 
     Raises:
-        InputError: not a report of `deocc-bench latency`.
+        InputError: a file is not a report of `deocc-bench latency`.
     """
     found: dict[str, Mapping[str, Number]] = {}
     notes = []
@@ -150,13 +150,13 @@ def read_speed(paths: Iterable[str | Path]) -> Speed:
         report = read_json(path)
         entries = report.get("methods") if isinstance(report, dict) else None
         if not isinstance(entries, list) or any("end_to_end" not in e or "name" not in e for e in entries):
-            raise InputError(path, "no latency report", "write one with `deocc-bench latency METHOD... --out FILE`")
+            raise InputError(path, "not a latency report", "write one with `deocc-bench latency METHOD... --out FILE`")
         for entry in entries:
             figures = {name: c.of_report(entry) for name, c in SPEED.items() if c.of_report is not None}
             found.setdefault(clean(entry["name"]), figures)
         size = " x ".join(map(str, report["protocol"]["size"]))
-        text = f"latency: batch 1, {size}, {clean(report['device'])}, over {clean(report['reference'])}"
+        text = f"latency: batch 1, {size}, {clean(report['device'])}, relative to {clean(report['reference'])}"
         notes.append("; ".join([text, *map(clean, report["protocol"].get("deviations") or ())]))
     if len(notes) > 1:
-        notes.append("latencies come from several reports: times of different machines can't be compared")
+        notes.append("latencies come from several reports; times from different machines can't be compared")
     return Speed(found, tuple(notes))

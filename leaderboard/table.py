@@ -1,4 +1,4 @@
-"""The neutral table: rows, columns, cells, ranks and footnotes. The formats only spell it out."""
+"""The format-independent table: rows, columns, cells, ranks and footnotes. The formats only render it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from deocc_bench.leaderboard.text import DOWN, UP, clean, decimals
 from deocc_bench.metrics.definition import OWN, MetricSpec, Region
 
 ALPHA = 0.05
-# How many metrics of feature networks that the user gave a table shows by default.
+# How many metrics of user-supplied feature networks a table shows by default.
 _GIVEN_NETWORKS = 2
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `meaning` and `source` are empty where this version does not know the definition.
+    """One column. `meaning` and `source` are empty if the definition is unknown to this version.
 
-    `spec`: the facts of a metric; None for a column of speed.
+    `spec`: the spec of a metric; None for a speed column.
     """
 
     id: str
@@ -40,23 +40,23 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
+        """An arrow in the direction of better values."""
         return UP if self.higher_is_better else DOWN
 
     @property
     def speed(self) -> bool:
-        """Whether it is no metric."""
+        """Whether it is a speed column and not a metric."""
         return self.spec is None
 
     @property
     def region(self) -> Region | None:
-        """What it judges, masks or recovered pictures; None for a column of speed, and where nobody knows."""
+        """Whether the metric is about masks or recovered pictures; None for a speed column and if unknown."""
         return None if self.spec is None else self.spec.region
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number. `place` is 1 for the best, 2 for the second, None else; `note` is a footnote's mark."""
+    """One number. `place` is 1 for the best, 2 for the second, else None; `note` is the mark of a footnote."""
 
     value: float | None
     ci95: tuple[float, float] | None = None
@@ -69,7 +69,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One run. `rank` is that of the sort column; `notes` are marks of footnotes; `ranked`: takes part in the ranks."""
+    """One run. `rank`: its rank in the sort column; `notes`: marks of footnotes; `ranked`: whether it is ranked."""
 
     run: Run
     cells: Mapping[str, Cell]
@@ -91,11 +91,11 @@ class Table:
     """One group as a table.
 
     Args:
-        columns: the columns shown, in order; `every`: all that any run has, for the CSV.
-        sort: id of the column that rows are ordered by.
-        rows: ranked ones first, best first, then those out of the competition.
+        columns: the shown columns, in order; `every`: all columns of any run, for the CSV.
+        sort: id of the column that orders the rows.
+        rows: ranked rows, best first, then unranked rows.
         footnotes: mark -> text, in the order of their first use.
-        remarks: how ranks were made, and what else a reader must know.
+        remarks: how the ranks were computed, and other remarks for the reader.
         pairs: metric id -> paired comparison of the rows, in the order of `rows`.
     """
 
@@ -120,11 +120,11 @@ def build_table(
     columns: Sequence[str] = (),
     sort: str | None = None,
 ) -> Table:
-    """Make the table of one group.
+    """Build the table of one group.
 
     Args:
-        columns: ids to show; of those, the ones that the task does not have are left out. Empty: the usual ones.
-        sort: id of the column to sort by; None, or one that the group lacks: the first shown.
+        columns: ids to show; ids that the task does not have are ignored. Empty: the default columns.
+        sort: id of the column to sort by; None, or an id that the group lacks: the first shown column.
     """
     every = _every_column(group, speed)
     shown = _shown(every, group, columns)
@@ -145,10 +145,10 @@ def build_table(
 
 
 def check_columns(groups: Sequence[Group], names: Sequence[str]) -> None:
-    """Refuse a column that no run has.
+    """Check that every requested column exists in a run.
 
     Raises:
-        UsageError: says which was probably meant.
+        UsageError: no run has the column; the message suggests a similar name.
     """
     specs = {m: r.spec(m) for g in groups for r in g.runs for m in r.record.metrics}
     for name in names:
@@ -233,7 +233,7 @@ def _pairs(runs: Sequence[Run], column: Column) -> Pairs | None:
 
 
 def _places(runs: Sequence[Run], column: Column, pairs: Pairs | None, speed: Speed) -> dict[str, tuple[int, int]]:
-    """Label -> (rank, place): place 1 for all of the best rank, 2 for the next rank that is taken."""
+    """Label -> (rank, place): place 1 for all rows of the best rank, 2 for those of the next rank."""
     values = {r.label: _value(r, column, speed) for r in runs if _competes(r)}
     known = {name: v for name, v in values.items() if v is not None}
     up = column.higher_is_better
@@ -250,7 +250,7 @@ def _places(runs: Sequence[Run], column: Column, pairs: Pairs | None, speed: Spe
             for q in [float(pairs.p[index[a], index[b]])]
         }
         ranks = {n: r.rank for n, r in rank_with_ties(values, p, column.higher_is_better, ALPHA).items()}
-    # Where no test could tell anybody apart, all share rank 1, and bold on every number would say nothing.
+    # If no test can be significant, all share rank 1, and bold print of every number would be useless.
     shown = ranks if pairs is None or pairs.has_power(ALPHA) else by_value
     taken = sorted(set(shown.values()))
     return {name: (rank, taken.index(shown[name]) + 1) for name, rank in ranks.items()}
@@ -263,36 +263,36 @@ def _cell(
     place = place if place in (1, 2) else None
     value = _value(run, column, speed)
     if column.speed:
-        note = "no speed was measured for it" if value is None else None
+        note = "not measured" if value is None else None
         return Cell(value, rank=rank, place=place, note=None if note is None or notes is None else _mark(notes, note))
     metric = run.record.metrics.get(column.id)
     if metric is None:
-        return Cell(None, note=None if notes is None else _mark(notes, "the run does not report it"))
+        return Cell(None, note=None if notes is None else _mark(notes, "not reported by the run"))
     ci = metric["ci95"]
     ends = (float(ci[0]), float(ci[1])) if isinstance(ci, list) and len(ci) == 2 and None not in ci else None
     n, defined = metric["n"], metric["n_defined"]
     note = None
     if value is None:
-        note = clean(metric.get("reason") or f"not defined on any of the {n} samples, or the method does not answer it")
+        note = clean(metric.get("reason") or f"undefined for all {n} samples, or not predicted by the method")
     return Cell(
         value, ends, n, defined, rank, place, _mark(notes, note) if note is not None and notes is not None else None
     )
 
 
 def _run_notes(run: Run, group: Group) -> list[str]:
-    notes = [f"NOT TO BE TRUSTED: {clean(text)}" for text in run.findings]
+    notes = [f"UNTRUSTED: {clean(text)}" for text in run.findings]
     if run.oracle:
-        notes.append(f"out of the competition: {run.oracle}")
+        notes.append(f"not ranked: {run.oracle}")
     if run.verified is not None and run.verified.startswith("not verified"):
         notes.append(run.verified)
     weights = run.record.method.get("weights")
     stages = weights if isinstance(weights, Mapping) else {"all": weights}
     untrained = [clean(stage) for stage, text in stages.items() if str(text).startswith("none:")]
     if untrained:
-        notes.append(f"not trained, weights are random: {', '.join(untrained)}")
+        notes.append(f"untrained, with random weights: {', '.join(untrained)}")
     fitted = run.record.protocol.get("fit_dataset")
     if fitted and fitted != group.dataset["fingerprint"]:
-        notes.append(f"learned from another dataset ({clean(fitted)[:12]})")
+        notes.append(f"trained on another dataset ({clean(fitted)[:12]})")
     return notes
 
 
@@ -301,38 +301,42 @@ def _remarks(
 ) -> tuple[str, ...]:
     remarks = []
     if sum(r.ranked for r in rows) < 2:
-        remarks.append("Fewer than two runs take part in the ranks, so that nothing was compared.")
+        remarks.append("Fewer than two runs are ranked, so nothing was compared.")
     elif pairs:
         some = next(iter(pairs.values()))
         how = "all swaps" if some.exact else f"{some.permutations} swaps"
         remarks.append(
-            f"Rank is 1 + the number of methods that are significantly better (paired permutation test on "
-            f"{some.clusters} source humans, {how}, Holm, {ALPHA:.0%}); methods that can't be told apart share it."
+            f"Rank is 1 + the number of methods that are significantly better (paired permutation test over "
+            f"{some.clusters} source humans, {how}, Holm-corrected, {ALPHA:.0%})."
         )
-        # A column on which no two runs are defined was not tested, which says nothing of the humans.
+        # A column without two defined runs was not tested; this does not mean that there are too few humans.
         if some.has_power(ALPHA) or (some.clusters > 1 and not some.tested):
-            remarks.append("Bold: rank 1; underlined: the next.")
+            remarks.append("Bold: rank 1; underlined: the next rank.")
         else:
             remarks.append(
-                "With so few source humans no difference can reach significance, so all share a rank. "
-                "Bold: best value; underlined: second."
+                "With so few source humans no difference can be significant, so all methods share a rank. "
+                "Bold: best value; underlined: second best."
             )
     else:
-        remarks.append("Ranks go by value alone: no test was possible. Bold: best; underlined: second.")
-    remarks.append("With each value: its 95 % bootstrap interval over source humans.")
+        remarks.append(
+            "No significance test was possible; ranks follow the values. Bold: best; underlined: second best."
+        )
+    remarks.append("The intervals are 95 % bootstrap intervals over source humans.")
     known = [c for c in shown if c.id not in pairs and any(r.cells[c.id].value is not None for r in rows)]
     untested = [c.heading for c in known]
     if pairs and untested:
-        remarks.append(f"Ranked by value, for there is no test of them: {', '.join(untested)}.")
+        remarks.append(f"Ranked by value, without a significance test: {', '.join(untested)}.")
     if any(r.run.verified for r in rows):
         good = sum((r.run.verified or "").startswith("verified") for r in rows)
-        remarks.append(f"Verified: the predictions of {good} of {len(rows)} runs, scored anew, give the same numbers.")
+        remarks.append(f"Verified: scoring the predictions of {good} of {len(rows)} runs again gives the same numbers.")
     machines = {str(r.run.record.environment.get("cpu")) for r in rows}
     for name, s in SPEED.items():
         if s.of_machine and len(machines) > 1 and any(name in r.cells and r.cells[name].value for r in rows):
             remarks.append(f"{s.heading.capitalize()}s come from different machines and can't be compared.")
     for name, definition in group.definitions.items():
-        remarks.append(f"{clean(name)} is definition {clean(definition)}; other definitions have their own tables.")
+        remarks.append(
+            f"{clean(name)} uses definition {clean(definition)}; runs with other definitions have separate tables."
+        )
     return (*remarks, *speed.notes)
 
 

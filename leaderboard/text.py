@@ -1,4 +1,4 @@
-"""Numbers and foreign names as text. Names come from records that anybody may have written: no format trusts them."""
+"""Numbers and foreign names as text. Names come from records that anyone may have written, so no format trusts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from deocc_bench.core.errors import one_line
 
-# Longer names are cut where they are shown; the CSV and the report's tooltips hold up to `FULL_NAME`.
+# Longer names are truncated where they are shown; the CSV and the report's tooltips show up to `FULL_NAME` characters.
 SHOWN_NAME = 48
 FULL_NAME = 1000
 DASH = "–"
@@ -26,7 +26,7 @@ def shown(text: object, limit: int = SHOWN_NAME) -> str:
 
 
 def decimals(values: Iterable[float | None]) -> int:
-    """How many decimals a column gets, 1 to 5, by the size of its middle value: 123.4, 12.34, 0.123, 0.0123."""
+    """Number of decimals of a column, 1 to 5, by the magnitude of its median: 123.4, 12.34, 0.123, 0.0123."""
     sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
     if not sizes:
         return 3
@@ -35,16 +35,16 @@ def decimals(values: Iterable[float | None]) -> int:
 
 
 def fixed(value: float | None, places: int, sign: bool = False) -> str:
-    """A number with `places` decimals; the dash where there is none. Minus zero is zero."""
+    """A number with `places` decimals; a dash for None. Negative zero is printed as zero."""
     if value is None or not math.isfinite(value):
         return DASH
     text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
     return text.lstrip("-+") if float(text) == 0 else text
 
 
-def join(items: Iterable[str], limit: int = 4) -> str:
+def join(texts: Iterable[str], limit: int = 4) -> str:
     """`a, b, c and 7 more`."""
-    found = list(items)
+    found = list(texts)
     if len(found) <= limit:
         return ", ".join(found)
     return f"{', '.join(found[:limit])} and {len(found) - limit} more"

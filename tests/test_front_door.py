@@ -220,7 +220,7 @@ def test_an_object_a_class_and_a_spec_are_one_method(tiny: Path, tmp_path: Path)
         db.evaluate(Wider(), tiny, "mask", options={"by": 2})
     with pytest.raises(UsageError, match="unknown task 'msk'; did you mean 'mask'"):
         db.evaluate(Wider(), tiny, "msk")
-    with pytest.raises(UsageError, match="call evaluate once for each"):
+    with pytest.raises(UsageError, match="call it once per mask"):
         db.evaluate(Wider(), tiny, "mask", initial_mask="perfect,dilate:3")
 
 
@@ -236,7 +236,7 @@ def test_loaded_samples_are_the_ones_that_are_scored(tiny: Path, tmp_path: Path)
     assert db.evaluate(Wider(), train, "mask", resamples=0).dataset["split"] == "train"
     with pytest.raises(UsageError, match="of split 'test', not 'train'"):
         db.evaluate(Wider(), test, "mask", split="train")
-    with pytest.raises(UsageError, match="loosen the filter"):
+    with pytest.raises(UsageError, match="relax the filter"):
         db.evaluate(Wider(), test[:0], "mask")
 
 

@@ -1,1 +1,1 @@
-"""What a method is: its contract, its names, loading it, calling it, checking its answers."""
+"""Methods: their contract and names, and code that loads them, calls them and checks their outputs."""

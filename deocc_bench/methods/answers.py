@@ -1,7 +1,7 @@
-"""What a method may return, checked: shapes, types, ranges, one answer a sample. An error names the sample.
+"""Checks of a method's outputs: shapes, types, ranges, one output per sample. An error names the sample.
 
-* `complete` returns `MaskOutput` or the amodal masks alone, bool N x H x W.
-* `recover` returns `ContentOutput` or the images alone, uint8 N x H x W x 3.
+* `complete` returns `MaskOutput` or only the amodal masks, bool N x H x W.
+* `recover` returns `ContentOutput` or only the images, uint8 N x H x W x 3.
 
 Results are in the order of `batch.ids`.
 """
@@ -23,14 +23,15 @@ _CURES = {
 
 
 class OutputError(DeoccError):
-    """A method's answer that can't be scored."""
+    """A method returned an output that can't be scored."""
 
 
 def check_masks(value: Any, batch: Batch) -> MaskOutput:
-    """The output of `complete`, as a `MaskOutput`.
+    """Check the output of `complete` and return it as a `MaskOutput`.
 
     Raises:
-        OutputError: another type, dtype, shape, NaN, or label ids outside LIP; names the sample where one is to blame.
+        OutputError: a wrong type, dtype or shape, NaN, or label ids outside LIP; the message names the sample if
+            possible.
     """
     output = value if isinstance(value, MaskOutput) else MaskOutput(value)
     shape = batch.images.shape[:3]
@@ -45,10 +46,10 @@ def check_masks(value: Any, batch: Batch) -> MaskOutput:
 
 
 def check_content(value: Any, batch: Batch) -> ContentOutput:
-    """The output of `recover`, as a `ContentOutput`.
+    """Check the output of `recover` and return it as a `ContentOutput`.
 
     Raises:
-        OutputError: another type, dtype, shape, or NaN; names the sample where one is to blame.
+        OutputError: a wrong type, dtype or shape, or NaN; the message names the sample if possible.
     """
     output = value if isinstance(value, ContentOutput) else ContentOutput(value)
     _check("recovered image", output.images, np.uint8, batch.images.shape, batch)
@@ -65,9 +66,9 @@ def _check(what: str, array: Any, dtype: type, shape: tuple[int, ...], batch: Ba
     if np.issubdtype(array.dtype, np.floating) and len(array) == len(batch):
         for sample_id, part in zip(batch.ids, array, strict=True):
             if not np.isfinite(part).all():
-                raise OutputError(f"sample {sample_id!r}: the {what} holds NaN or infinity")
+                raise OutputError(f"sample {sample_id!r}: the {what} contains NaN or infinity")
     if len(array) != len(batch):
-        raise OutputError(f"{_who(batch)}: {len(array)} answers of {what} for {len(batch)} samples")
+        raise OutputError(f"{_who(batch)}: the {what} array has {len(array)} entries for {len(batch)} samples")
     if array.shape != shape:
         raise OutputError(f"{_who(batch)}: the {what} must be {want}, got {array.dtype} {array.shape}")
     if array.dtype != dtype:
@@ -79,7 +80,7 @@ def _check_labels(what: str, labels: np.ndarray, batch: Batch) -> None:
     highest = labels.reshape(len(batch), -1).max(axis=1)
     for sample_id, label in zip(batch.ids, highest.tolist(), strict=True):
         if label >= LIP.size:
-            raise OutputError(f"sample {sample_id!r}: the {what} holds id {label}; LIP ids are 0 to {LIP.size - 1}")
+            raise OutputError(f"sample {sample_id!r}: the {what} contains id {label}; LIP ids are 0 to {LIP.size - 1}")
 
 
 def _who(batch: Batch) -> str:

@@ -1,4 +1,4 @@
-"""Calling a method: the seed of a draw, checked calls, and the hand-over from `complete` to `recover`."""
+"""Calls of a method: the seed of a draw, checked calls, and the hand-over from `complete` to `recover`."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from deocc_bench.methods.method import Method
 
 
 def draw_seed(seed: int, draw: int) -> int:
-    """The `seed=` that a random method is given."""
+    """The `seed=` argument of a random method for one draw."""
     return hash64(seed, "method-draw", draw) >> 33
 
 
 def call(method: Method, function: str, batch: Batch, seed: int | None = None) -> Any:
-    """The answer of "complete" or "recover" as it is; `seed` is passed to a random method alone."""
+    """Call "complete" or "recover" and return the unchecked output; only a random method receives `seed`."""
     options = {} if method.samples is None or seed is None else {"seed": seed}
     return getattr(method.instance, function)(batch, **options)
 
 
 def complete(method: Method, batch: Batch, seed: int | None = None) -> MaskOutput:
-    """The masks of a batch, checked.
+    """Call `complete` on a batch and check the masks.
 
     Raises:
-        OutputError: an answer that can't be scored.
+        OutputError: the output can't be scored.
     """
     return check_masks(call(method, "complete", batch, seed), batch)
 
 
 def recover(method: Method, batch: Batch, seed: int | None = None) -> ContentOutput:
-    """The recovered images of a batch, checked.
+    """Call `recover` on a batch and check the images.
 
     Raises:
-        OutputError: an answer that can't be scored.
+        OutputError: the output can't be scored.
     """
     return check_content(call(method, "recover", batch, seed), batch)
 
 
 def predict(method: Method, batch: Batch, task: str, seed: int | None = None) -> list[Prediction]:
-    """What the method answers in a task, checked.
+    """Run the functions of a task on a batch and return the checked predictions.
 
     Args:
-        seed: given to a random method; None for others.
+        seed: seed of a random method; None for others.
 
     Raises:
-        OutputError: an answer that can't be scored.
+        OutputError: an output can't be scored.
     """
     output: MaskOutput | None = None
     pictures: np.ndarray | None = None
@@ -73,23 +73,24 @@ def predict(method: Method, batch: Batch, task: str, seed: int | None = None) ->
 
 
 def hand_over(batch: Batch, output: MaskOutput, needs: Collection[str] = (), source: ParsingSource = "method") -> Batch:
-    """The batch of `recover` in task `joint`: the masks and parsing that `complete` gave for `batch`, no truth.
+    """The batch of `recover` in task `joint`: the masks and parsing from `complete`, without ground truth.
 
-    Without a modal mask it is the initial mask within the amodal one; without a parsing of the visible part it is the
-    whole person's parsing there.
+    If `complete` returned no modal mask, it is the intersection of the initial and the amodal mask. If it returned no
+    modal parsing, it is the whole person's parsing within the modal mask.
 
     Args:
-        needs: of `recover`.
+        needs: the needs of `recover`.
         source: where the parsing comes from.
 
     Raises:
-        OutputError: `recover` needs parsing and there is none.
+        OutputError: `recover` needs parsing, but `complete` returned none.
     """
     modal, parsing = own_modal(output.amodal, output.modal, batch.initial), output.parsing
     if parsing is None:
         if "parsing" in needs:
             raise OutputError(
-                f"{describe_ids(batch.ids)}: recover() needs parsing, but complete() gave none; return it in MaskOutput"
+                f"{describe_ids(batch.ids)}: recover() needs parsing, but complete() returned none; "
+                "return it in MaskOutput"
             )
         return Batch(batch.ids, batch.images, batch.initial, modal, output.amodal)
     visible = np.where(modal, parsing if output.modal_parsing is None else output.modal_parsing, np.uint8(0))
@@ -97,12 +98,12 @@ def hand_over(batch: Batch, output: MaskOutput, needs: Collection[str] = (), sou
 
 
 def parsing_source(method: Method) -> ParsingSource:
-    """Where the parsing that a method's `complete` gives comes from: the truth, if it was shown that."""
+    """Source of the parsing that a method's `complete` returns: "truth" if `complete` can see the true parsing."""
     return "truth" if {"truth", "parsing"} & set(method.needs("complete")) else "method"
 
 
 def own_modal(amodal: np.ndarray, modal: np.ndarray | None, initial: np.ndarray | None) -> np.ndarray:
-    """The modal mask that a method stands by: its own, else the initial mask within its amodal one; bool, any shape."""
+    """The method's modal mask: its own one, else the initial mask within its amodal mask; bool, any shape."""
     if modal is not None:
         return modal
     return np.zeros_like(amodal) if initial is None else amodal & initial

@@ -1,25 +1,25 @@
-"""What a method is: an object with `complete(batch)`, `recover(batch)`, or both.
+"""The contract of a method: an object with `complete(batch)`, `recover(batch)`, or both.
 
-No base class is needed. `MaskMethod` and `ContentMethod` say what the two functions take and return; everything else is
-optional and is declared by attributes of the class or the instance:
+No base class is needed. `MaskMethod` and `ContentMethod` define the two functions. Everything else is optional and is
+declared by attributes of the class or the instance:
 
-| attribute | what it declares |
+| attribute | meaning |
 |---|---|
-| `name`, `version` | as result records show them; the class name without `name` |
-| `needs` | inputs out of "initial", "modal", "amodal", "parsing", and conditions out of "gpu", "fit", "truth" |
-| `complete_needs`, `recover_needs` | the inputs of one function, where the two differ |
-| `fit(dataset, split)` | with need "fit": called before the run, never on the split that is scored |
-| `reveal(dataset, split)` | with need "truth": shows an oracle the split that is scored |
+| `name`, `version` | shown in result records; `name` defaults to the class name |
+| `needs` | inputs ("initial", "modal", "amodal", "parsing") and conditions ("gpu", "fit", "truth") |
+| `complete_needs`, `recover_needs` | the inputs of one function, if the two differ |
+| `fit(dataset, split)` | with need "fit": called before the run, never with the scored split |
+| `reveal(dataset, split)` | with need "truth": passes the scored split to an oracle |
 | `samples` | the number of draws of a random method; its functions then take `seed=` |
-| `weights_used` | a text, or stage -> text; "none: ..." where nothing was trained |
+| `weights_used` | a text, or stage -> text; "none: ..." if nothing was trained |
 | `parameter_count` | a number, or a function that returns it |
 | `precision` | of the computation, e.g. "float32" |
-| `latency_stages(batch)` | (name, function) pairs that do what a run does; see `deocc_bench.benchmark.latency` |
-| `countable()` | a context in which it runs operations that torch's counter of operations knows |
-| `parts` | the methods that it is composed of |
+| `latency_stages(batch)` | (name, function) pairs that together perform a run; see `deocc_bench.benchmark.latency` |
+| `countable()` | a context in which the method runs only operations that torch's FLOP counter supports |
+| `parts` | the methods of a composed method |
 
-In a class with both functions, true masks and parsing among `needs` are inputs of `recover`. A random method keys its
-draws by (seed, sample id); otherwise the numbers depend on the batches.
+If a class has both functions, true masks and parsing among `needs` are inputs of `recover`. A random method must key
+its draws by (seed, sample id); otherwise the numbers depend on the batches.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "content": ("recover",),
     "joint": ("complete", "recover"),
 }
-"""Task -> the functions that it calls, in order."""
+"""Task -> the method's functions that it calls, in order."""
 
 TRUTHS = ("modal", "amodal", "parsing")
 CONDITIONS = ("gpu", "fit", "truth")
@@ -54,16 +54,16 @@ class MaskMethod(Protocol):
     """Completes masks: task `mask`, and the first half of task `joint`."""
 
     def complete(self, batch: Batch) -> MaskOutput | np.ndarray:
-        """The amodal masks of the batch, bool N x H x W, alone or in a `MaskOutput`; arrays are read-only."""
+        """Return the amodal masks of the batch, bool N x H x W, or a `MaskOutput`; input arrays are read-only."""
 
 
 class ContentMethod(Protocol):
     """Recovers content: task `content`, and the second half of task `joint`."""
 
     def recover(self, batch: Batch) -> ContentOutput | np.ndarray:
-        """The images with the hidden person painted, uint8 N x H x W x 3, alone or in a `ContentOutput`.
+        """Return the images with the hidden part painted, uint8 N x H x W x 3, or a `ContentOutput`.
 
-        `batch.modal` and `batch.amodal` are always given: true ones in task `content`, the method's own in `joint`.
+        `batch.modal` and `batch.amodal` are always set: true masks in task `content`, the method's own in `joint`.
         """
 
 
@@ -73,10 +73,10 @@ def has(owner: Any, function: str) -> bool:
 
 
 def declared(owner: Any, attribute: str) -> Any:
-    """What a class or instance declares, None where it declares nothing.
+    """The value of a declared attribute of a class or instance; None if it is not declared.
 
     Raises:
-        DeoccError: it declares something of another type; names the method and the attribute.
+        DeoccError: the value has the wrong type; the message names the method and the attribute.
     """
     try:
         value = getattr(owner, attribute, None)
@@ -94,7 +94,7 @@ def owner_name(owner: Any) -> str:
     """The name of a method's class or instance.
 
     Raises:
-        DeoccError: `name` is no text.
+        DeoccError: `name` is not a text.
     """
     return str(declared(owner, "name") or _label(owner))
 
@@ -103,7 +103,7 @@ def function_needs(owner: Any, function: str) -> tuple[str, ...]:
     """The needs of "complete" or "recover" of a class or instance.
 
     Raises:
-        DeoccError: it declares a need that does not exist.
+        DeoccError: an unknown need is declared.
     """
     needs = _names(owner, "needs")
     if declared(owner, f"{function}_needs") is not None:
@@ -115,30 +115,30 @@ def function_needs(owner: Any, function: str) -> tuple[str, ...]:
 
 
 def draws(owner: Any) -> int | None:
-    """`samples` of a random method; None for one that gives the same answer every time."""
+    """`samples` of a random method; None for a deterministic one."""
     value = declared(owner, "samples")
     return None if value is None else operator.index(value)
 
 
 def check(owner: Any) -> None:
-    """Check all that a method declares, before anything is run.
+    """Check all declarations of a method, before anything is run.
 
     Raises:
-        DeoccError: a wrong declaration; names the method and the attribute.
+        DeoccError: a declaration is wrong; the message names the method and the attribute.
     """
     for attribute in _DECLARATIONS:
         declared(owner, attribute)
     functions = [f for f in FUNCTIONS["joint"] if has(owner, f)]
     if not functions:
         raise DeoccError(
-            f"method {_label(owner)!r} has neither complete(batch) nor recover(batch); give its class one of them"
+            f"method {_label(owner)!r} has neither complete(batch) nor recover(batch); add one of them to its class"
         )
     for function in functions:
         needs = function_needs(owner, function)
         for need, wanted in (("fit", "fit"), ("truth", "reveal")):
             if need in needs and declared(owner, wanted) is None:
                 raise DeoccError(
-                    f"method {_label(owner)!r} needs {need!r}, but has no {wanted}(dataset, split); give its class one"
+                    f"method {_label(owner)!r} needs {need!r}, but has no {wanted}(dataset, split); add it to its class"
                 )
         _check_call(owner, function)
 
@@ -155,8 +155,8 @@ def _check_call(owner: Any, function: str) -> None:
     except TypeError:
         own = f"{function}({', '.join(signature.parameters)})"
         own = f"{function}({', '.join(signature.parameters)})"
-        wanted = f"{function}(batch, seed=...), as samples is declared" if seed else f"{function}(batch)"
-        cure = "; declare samples if it is random" if "seed" in signature.parameters and not seed else ""
+        wanted = f"{function}(batch, seed=...), which `samples` requires" if seed else f"{function}(batch)"
+        cure = "; declare `samples` if it is random" if "seed" in signature.parameters and not seed else ""
         raise DeoccError(f"method {_label(owner)!r}: {own} can't be called as {wanted}{cure}") from None
 
 
@@ -165,12 +165,12 @@ def _names(owner: Any, attribute: str) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else tuple(value)
     wrong = [n for n in names if n not in NEEDS]
     if wrong:
-        raise DeoccError(f"method {_label(owner)!r}: {attribute} holds an {unknown('need', wrong[0], NEEDS)}")
+        raise DeoccError(f"method {_label(owner)!r}: {attribute} contains an {unknown('need', wrong[0], NEEDS)}")
     return names
 
 
 def _label(owner: Any) -> str:
-    """What an error calls the method, whatever its `name` is."""
+    """The method's name in error messages, even if its `name` is invalid."""
     cls = owner if inspect.isclass(owner) else type(owner)
     try:
         name = getattr(owner, "name", None)
@@ -225,4 +225,4 @@ _DECLARATIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "countable": _FUNCTION,
     "parts": (lambda v: isinstance(v, list | tuple), "a list of methods"),
 }
-"""Attribute -> (whether a value is valid, what to give)."""
+"""Attribute -> (validity check, description of valid values)."""

@@ -1,4 +1,4 @@
-"""Devices: what a user may say, and which device of this machine that is."""
+"""Devices: the accepted names, and the device of this machine that a name resolves to."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _NAME = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def check_name(device: str) -> str:
-    """`device` itself if it is "auto", "cpu", "cuda" or "cuda:N".
+    """Return `device` if it is "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        UsageError: another word.
+        UsageError: any other name.
     """
     if not _NAME.fullmatch(device):
-        raise UsageError(f"unknown device {device!r}; say auto, cpu, cuda or cuda:N")
+        raise UsageError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N")
     return device
 
 
 def resolve_device(device: str) -> str:
-    """The device to compute on, "cpu", "cuda" or "cuda:N": "auto" is the GPU where torch sees one, else the CPU.
+    """Resolve a device name to "cpu", "cuda" or "cuda:N"; "auto" is the GPU if torch sees one, else the CPU.
 
-    torch is imported only where the answer depends on it.
+    torch is imported only if the result depends on it.
 
     Raises:
-        UsageError: another word, or a GPU that this machine does not have.
+        UsageError: an unknown name, or a GPU that this machine does not have.
     """
     if check_name(device) == CPU:
         return CPU
@@ -40,9 +40,9 @@ def resolve_device(device: str) -> str:
     if device == AUTO:
         return CUDA if gpus else CPU
     if not gpus:
-        raise UsageError(f"device {device!r}: torch sees no GPU here; say --device cpu or install a CUDA torch")
+        raise UsageError(f"device {device!r}: torch sees no GPU; use --device cpu or install a CUDA build of torch")
     if device != CUDA and int(device.removeprefix("cuda:")) >= gpus:
-        raise UsageError(f"device {device!r}: torch sees {gpus} GPU{'s' * (gpus > 1)} here; the first is cuda:0")
+        raise UsageError(f"device {device!r}: torch sees {gpus} GPU{'s' * (gpus > 1)}; the first is cuda:0")
     return device
 
 
@@ -52,13 +52,13 @@ def on_gpu(device: str) -> bool:
 
 
 def device_option() -> Callable[[Any], Any]:
-    """The option `--device` of a command: checks the word; `resolve_device` asks the machine."""
+    """The option `--device` of a command. It checks only the name; `resolve_device` checks the machine."""
     shown = "[auto|cpu|cuda|cuda:N]"
     return click.option("--device", type=check_name, default=AUTO, show_default=True, metavar=shown)
 
 
 def count_gpus() -> int:
-    """How many GPUs torch sees; none without torch."""
+    """Number of GPUs that torch sees; 0 without torch."""
     if importlib.util.find_spec("torch") is None:
         return 0
     import torch

@@ -1,4 +1,4 @@
-"""Making methods: from a spec, a class or an object to a `Method` whose declarations are checked."""
+"""Load methods: a spec, a class or an object becomes a `Method` with checked declarations."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from deocc_bench.methods.method import Method, all_needs_of, tasks_of
 from deocc_bench.methods.names import METHODS
 from deocc_bench.methods.specs import Resolved, resolve
 
-# `2.radius` is for the second part of a method that is composed of others.
+# `2.radius` is an option of the second part of a composed method.
 _OPTION = re.compile(r"(\d+\.)*[^\W\d]\w*")
-# What a constructor calls the file that a user may have meant to give as a preset, the likeliest first.
+# Constructor parameters for a file that a user may have passed as a preset, the likeliest first.
 _FILE_OPTIONS = ("weights", "checkpoint", "ckpt", "model_path", "weights_path", "path", "file", "model")
 
 
@@ -28,19 +28,19 @@ def load_method(
     device: str = AUTO,
     registry: Registry = METHODS,
 ) -> Method:
-    """Make the method that `spec` names.
+    """Create the method that `spec` names.
 
     Args:
         spec: `name`, `name:preset`, `package.module:Class[:preset]` or `file.py:Class[:preset]`.
         options: keyword arguments of its constructor; a preset is passed as `preset`.
-        device: "auto", "cpu", "cuda" or "cuda:N"; a constructor that takes `device` is given "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" or "cuda:N"; a constructor with a parameter `device` receives the resolved name.
 
     A class that is composed of other methods (`chain`) may have a class method `from_spec(preset, options, device)`,
-    which is called in the constructor's place; `options` then holds those of the parts too.
+    which is called instead of the constructor; `options` then includes the options of the parts.
 
     Raises:
-        UsageError: no such method, an option it does not have, or a device that this machine does not have.
-        DeoccError: its code can't be imported, its constructor fails, it is no method, or it declares something wrong.
+        UsageError: an unknown method or option, or a device that this machine does not have.
+        DeoccError: its code can't be imported, its constructor fails, it is not a method, or a declaration is wrong.
     """
     found = resolve(spec, registry)
     given = dict(options or {}) | ({} if found.preset is None else {"preset": found.preset})
@@ -53,16 +53,16 @@ def load_method(
 
 
 def as_method(method: Any, options: Mapping[str, Any] | None = None, device: str = AUTO) -> Method:
-    """A method of whatever Python code may hand over: a spec, a class, an object that is made already, or a `Method`.
+    """Convert a spec, a class, an object or a `Method` to a `Method`.
 
     Args:
         method: a spec (see `load_method`), a class, or an object with `complete(batch)`, `recover(batch)` or both.
         options: keyword arguments of the constructor, for a spec or a class.
-        device: as for `load_method`; an object has its own already.
+        device: same as for `load_method`; not used for an object.
 
     Raises:
-        UsageError: no such method, an option it does not have, or options for an object that is made already.
-        DeoccError: its constructor fails, it is no method, or it declares something wrong.
+        UsageError: an unknown method or option, or options for an object.
+        DeoccError: its constructor fails, it is not a method, or a declaration is wrong.
     """
     if isinstance(method, str):
         return load_method(method, options, device)
@@ -70,7 +70,7 @@ def as_method(method: Any, options: Mapping[str, Any] | None = None, device: str
         source = f"{method.__module__}:{method.__qualname__}"
         return _made(source, Resolved(method, None, source), dict(options or {}), device)
     if options:
-        raise UsageError(f"options {', '.join(options)} are given with an object; pass them to its constructor")
+        raise UsageError(f"options {', '.join(options)} can't be applied to an object; pass them to its constructor")
     if isinstance(method, Method):
         return method
     source = f"{type(method).__module__}:{type(method).__qualname__} (object)"
@@ -79,12 +79,12 @@ def as_method(method: Any, options: Mapping[str, Any] | None = None, device: str
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
-    """`k=v` texts to keyword arguments; a value that reads as JSON is taken so (3, 0.5, true, null), else as text.
+    """Parse `k=v` texts to keyword arguments; a value that is valid JSON (3, 0.5, true, null) is parsed, else a text.
 
-    `2.k=v` is kept under "2.k": it is for the second part of a method that is composed of others.
+    `2.k=v` is stored as "2.k": an option of the second part of a composed method.
 
     Raises:
-        UsageError: a text without `=`, or a name that is none.
+        UsageError: a text without `=`, or an invalid name.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -99,7 +99,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def list_methods(registry: Registry = METHODS) -> list[dict[str, Any]]:
-    """One dict per registered method: name, tasks, needs, source, and `problem` where it can't be imported."""
+    """One dict per registered method: name, tasks, needs, source, and `problem` if it can't be imported."""
     rows = []
     for name in registry.names():
         row: dict[str, Any] = {"name": name, "tasks": [], "needs": [], "source": registry.source(name), "problem": None}
@@ -126,11 +126,11 @@ def _run(spec: str, make: Callable[[], Any]) -> Any:
     except DeoccError:
         raise
     except Exception as error:
-        raise DeoccError(f"method {spec!r} can't be made: {describe_error(error)}") from error
+        raise DeoccError(f"method {spec!r} can't be created: {describe_error(error)}") from error
 
 
 def _check(instance: Any) -> None:
-    """Find what is wrong before anything is run."""
+    """Check the declarations and the GPU need before anything is run."""
     contract.check(instance)
     if "gpu" in all_needs_of(instance) and not count_gpus():
         name = contract.owner_name(instance)
@@ -138,7 +138,7 @@ def _check(instance: Any) -> None:
 
 
 def _arguments(spec: str, factory: Any, options: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """What the constructor is called with: the options, and the device where it takes one."""
+    """The constructor's arguments: the options, and the device if it takes one."""
     try:
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
@@ -158,12 +158,12 @@ def _arguments(spec: str, factory: Any, options: Mapping[str, Any], device: str)
 
 
 def _refusal(spec: str, name: str, value: Any, known: list[str]) -> str:
-    """Why a constructor can't be given an option, and what can be given instead."""
+    """The message for an option that a constructor does not take, with an alternative."""
     if name == "preset":
         likely = next((n for n in _FILE_OPTIONS if n in known), None)
         cure = f"leave out ':{value}'" if likely is None else f"write -O {likely}={value}"
         return f"method {spec!r} takes no preset; {cure}"
     if "." in name:
-        return f"method {spec!r}: option {name!r} is for a part, but the method is not composed; leave out the number"
+        return f"method {spec!r}: option {name!r} is for a part, but the method has no parts; leave out the number"
     takes = unknown("option", name, known) if known else f"unknown option {name!r}; it takes none"
     return f"method {spec!r}: {takes}"

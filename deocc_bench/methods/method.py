@@ -1,4 +1,4 @@
-"""A method ready to run: what it is called, what it can do and needs, and what a record says of it."""
+"""A method that is ready to run: its name, tasks and needs, and its entry in a result record."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from deocc_bench.core.types import Batch
 from deocc_bench.methods import contract
 from deocc_bench.methods.contract import FUNCTIONS, NEEDS, Stage
 
-# How far below a method its torch modules are looked for, through containers and attributes.
+# Maximum depth of the search for a method's torch modules, through containers and attributes.
 _DEPTH = 4
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method ready to run.
+    """A method that is ready to run.
 
     Args:
-        spec: as typed. source: "module:Class", "file.py:Class" or "module:Class (object)".
+        spec: as the user typed it. source: "module:Class", "file.py:Class" or "module:Class (object)".
         instance: the object with `complete` and / or `recover`.
-        options: what its constructor was given.
+        options: the arguments of its constructor.
     """
 
     spec: str
@@ -50,45 +50,45 @@ class Method:
         return all_needs_of(self.instance)
 
     def needs(self, function: str) -> tuple[str, ...]:
-        """What one of its functions needs."""
+        """The needs of one of its functions."""
         return contract.function_needs(self.instance, function)
 
     @property
     def samples(self) -> int | None:
-        """Draws of a random method; None for one that gives the same answer every time."""
+        """Number of draws of a random method; None for a deterministic one."""
         return contract.draws(self.instance)
 
     def fit(self, dataset: DatasetReader, split: str) -> None:
-        """Let it learn; only for a method with need "fit"."""
+        """Fit it to a split; only for a method with need "fit"."""
         self.instance.fit(dataset, split)
 
     def reveal(self, dataset: DatasetReader, split: str) -> None:
-        """Show it the truth of a split; only for a method with need "truth"."""
+        """Pass it the ground truth of a split; only for a method with need "truth"."""
         self.instance.reveal(dataset, split)
 
     @property
     def weights(self) -> str | Mapping[str, str] | None:
-        """What it says of its weights."""
+        """Its description of its weights, if declared."""
         value: str | Mapping[str, str] | None = contract.declared(self.instance, "weights_used")
         return value
 
     @property
     def precision(self) -> str | None:
-        """The precision it computes in, where it says so."""
+        """The precision of its computation, if declared."""
         value: str | None = contract.declared(self.instance, "precision")
         return value
 
     @property
     def parts(self) -> Sequence[Method]:
-        """The methods that it is composed of."""
+        """The parts of a composed method."""
         return contract.declared(self.instance, "parts") or ()
 
     def latency_stages(self, batch: Batch, function: str | None = None) -> list[Stage] | None:
-        """What a run consists of, None where it does not say.
+        """The stages of a run; None if the method does not declare them.
 
         Args:
-            function: "complete" or "recover" for the stages of that function alone; a method with both functions says
-                those apart if its `latency_stages` takes `function`.
+            function: "complete" or "recover" for the stages of that function only; for a method with both functions,
+                this requires that its `latency_stages` takes `function`.
         """
         own = contract.declared(self.instance, "latency_stages")
         if own is None:
@@ -98,18 +98,18 @@ class Method:
         return list(own(batch, function=function)) if "function" in inspect.signature(own).parameters else None
 
     def countable(self) -> AbstractContextManager[object]:
-        """Within, it runs operations that torch's counter of operations knows."""
+        """A context in which it runs only operations that torch's FLOP counter supports."""
         own = contract.declared(self.instance, "countable")
         return contextlib.nullcontext() if own is None else own()
 
     @property
     def parameters(self) -> int | None:
-        """Number of parameters: `parameter_count`, else those of the torch modules it holds, each once."""
+        """Number of parameters: `parameter_count`, else the total over its torch modules, each counted once."""
         own = contract.declared(self.instance, "parameter_count")
         return _counted(self.instance) if own is None else int(own() if callable(own) else own)
 
     def code_digest(self) -> str | None:
-        """Hex SHA-256 of the file that defines it and, if it is composed, of the files of its parts."""
+        """Hex SHA-256 of the file that defines it and, for a composed method, of the files of its parts."""
         own = code_digest(self.instance)
         if own is None or not self.parts:
             return own
@@ -138,7 +138,7 @@ def tasks_of(owner: Any) -> tuple[str, ...]:
 
 
 def all_needs_of(owner: Any) -> tuple[str, ...]:
-    """What any function of a method's class or instance needs, in the order of `NEEDS`."""
+    """The needs of all functions of a method's class or instance, in the order of `NEEDS`."""
     found = {n for f in FUNCTIONS["joint"] if contract.has(owner, f) for n in contract.function_needs(owner, f)}
     return tuple(n for n in NEEDS if n in found)
 
@@ -153,7 +153,7 @@ def _counted(instance: Any) -> int | None:
 
 
 def _torch_modules(value: Any, kind: type, depth: int, seen: set[int]) -> list[Any]:
-    """The modules below `value`, through containers and attributes, at most `depth` steps away."""
+    """The modules reachable from `value` through containers and attributes, within `depth` steps."""
     if id(value) in seen:
         return []
     seen.add(id(value))

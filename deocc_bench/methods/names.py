@@ -1,4 +1,4 @@
-"""The names of methods that `deocc-bench evaluate` knows. Installed packages add theirs under `deocc_bench.methods`."""
+"""Registered method names. Installed packages add theirs under the entry point group `deocc_bench.methods`."""
 
 from deocc_bench.core.registry import Registry
 

@@ -1,4 +1,4 @@
-"""Whether a dataset can serve a method in a task, and what the method is then given."""
+"""Checks whether a dataset has the inputs of a method in a task, and selects the inputs of its batches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from deocc_bench.methods.method import Method
 
 
 def check_serves(method: Method, task: str, dataset: DatasetReader, split: str, initial_mask: str) -> None:
-    """Refuse a task that the method can't do or the dataset can't serve, with the reason.
+    """Check that the method can do the task and that the dataset has the required inputs.
 
     Args:
-        initial_mask: "dataset", or a spec that makes the mask from the true one.
+        initial_mask: "dataset", or a spec that derives the mask from the true one.
 
     Raises:
-        UsageError: the method lacks a function, or an initial mask is asked for in task `content`, which has none.
-        DeoccError: the dataset lacks something; says what.
+        UsageError: the method lacks a function, or an initial mask is requested for task `content`, which has none.
+        DeoccError: the dataset lacks an input; the message names it.
     """
     if initial_mask != initial_masks.DATASET:
         if task == "content":
-            raise UsageError("task 'content' has no initial mask; --initial-mask is for mask and joint")
+            raise UsageError("task 'content' has no initial mask; use --initial-mask only with mask and joint")
         initial_masks.check_split(dataset, split, initial_mask)
     for function in FUNCTIONS[task]:
         if not method.can(function):
@@ -44,18 +44,18 @@ def check_serves(method: Method, task: str, dataset: DatasetReader, split: str, 
 
 
 def truth_given(method: Method, task: str) -> tuple[str, ...]:
-    """The truths that the method sees beyond what the task gives to all; such a method is no fair entry."""
+    """Ground truth that the method sees in addition to the inputs of the task; such a method is not ranked."""
     seen = truths_asked(method) if task != "content" else ()
     oracle = any("truth" in method.needs(f) for f in FUNCTIONS[task])
     return (*seen, *(["everything"] if oracle else []))
 
 
 def truths_asked(method: Method) -> tuple[str, ...]:
-    """The truths that `complete` asks for."""
+    """Ground truth among the needs of `complete`."""
     return tuple(n for n in method.needs("complete") if n in TRUTHS)
 
 
 def batch_fields(method: Method, task: str) -> frozenset[str]:
-    """The optional fields of the batch that the first function of a task is given, where the dataset has them."""
+    """The optional fields of the batch for the first function of a task, as far as the dataset has them."""
     given = TRUTHS if task == "content" else ("initial", *truths_asked(method))
     return frozenset([*given, *(["modal_parsing", "parsing_source"] if "parsing" in given else [])])

@@ -1,4 +1,4 @@
-"""From the text of a spec to the class it names: registered names, `package.module:Class`, `file.py:Class`."""
+"""Resolve a spec to the class it names: a registered name, `package.module:Class` or `file.py:Class`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from deocc_bench.methods.names import METHODS
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a spec names.
+    """The result of resolving a spec.
 
     Args:
-        factory: what is called to make the method, a class as a rule.
-        preset: the text after the last colon, None without one.
+        factory: the callable that creates the method, usually a class.
+        preset: the preset name after the last colon; None if there is none.
         source: "module:Class" or "file.py:Class".
     """
 
@@ -32,7 +32,7 @@ class Resolved:
 
 
 def resolve(spec: str, registry: Registry = METHODS) -> Resolved:
-    """Find what `spec` names; its module is imported.
+    """Find the class that `spec` names; this imports its module.
 
     Raises:
         UsageError: no such method.
@@ -42,7 +42,7 @@ def resolve(spec: str, registry: Registry = METHODS) -> Resolved:
     if head in registry.names():
         return Resolved(registry.load(head), rest or None, registry.source(head))
     if spec.endswith(".py"):
-        raise UsageError(f"{spec}: name the class too, as {spec}:MyMethod")
+        raise UsageError(f"{spec}: add the name of the class, e.g. {spec}:MyMethod")
     if ".py:" in spec:
         path, _, rest = spec.partition(".py:")
         name, _, preset = rest.partition(":")
@@ -53,14 +53,14 @@ def resolve(spec: str, registry: Registry = METHODS) -> Resolved:
         name, _, preset = rest.partition(":")
         return Resolved(_attribute(_import(head), name, head), preset or None, f"{head}:{name}")
     if rest and "." in head:
-        raise UsageError(f"no module {head!r}; install its package, or give the file as path/to/file.py:{rest}")
+        raise UsageError(f"no module {head!r}; install its package, or use a file: path/to/file.py:{rest}")
     raise UsageError(
         f"{unknown('method', head, registry.names())}; others: package.module:Class, file.py:Class, predictions:DIR"
     )
 
 
 def names_code(spec: str, registry: Registry = METHODS) -> bool:
-    """Whether a registered name, a file or a module is there for `spec`; imports no code of it."""
+    """Whether `spec` names an existing registered method, file or module; imports none of its code."""
     if ".py:" in spec:
         return Path(f"{spec.partition('.py:')[0]}.py").is_file()
     head, colon, _ = spec.partition(":")
@@ -84,7 +84,7 @@ def _import(name: str) -> ModuleType:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(path, "no such file", "check the path")
-    # A name of its own, so that a user's file can't hide a module of the same name.
+    # A unique module name, so that a user's file can't shadow a module of the same name.
     name = f"deocc_method_{abs(hash(str(path.resolve()))):x}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -95,7 +95,7 @@ def _load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise InputError(path, f"can't be imported: {describe_error(error)}", "mend the file") from error
+        raise InputError(path, f"can't be imported: {describe_error(error)}", "fix the file") from error
     return module
 
 

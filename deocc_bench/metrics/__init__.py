@@ -1,11 +1,11 @@
-"""What is measured: pure functions from arrays to per-sample rows, and from the table of rows to numbers.
+"""The metrics: pure functions from arrays to per-sample rows, and from the table of rows to numbers.
 
-A metric is one `MetricSpec`. A sample (`SampleArrays`) becomes one flat row of sufficient statistics
-(`rows.sample_row`); rows become a table (`core.samples`); every number is a function of that table (`aggregate`), or of
-two feature matrices (`distribution`). So batching, sharding, resuming and re-scoring cannot change a number.
+Each metric is one `MetricSpec`. A sample (`SampleArrays`) becomes one flat row of sufficient statistics
+(`rows.sample_row`); the rows form a table (`core.samples`); every number is a function of that table (`aggregate`) or
+of two feature matrices (`distribution`). Batching, sharding, resuming and re-scoring therefore cannot change a number.
 
-The metrics are here as `torchmetrics.Metric` classes too: `from deocc_bench.metrics import AmodalIoU, HumanL1`. They
-are found by name when asked for, since they need torch.
+The metrics are also available as `torchmetrics.Metric` classes: `from deocc_bench.metrics import AmodalIoU, HumanL1`.
+The classes are looked up on first access, because they need torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TORCH = "torch_metrics"
 
 
 def __getattr__(name: str) -> Any:
-    # Modules are lower-case: Python asks here for them before it looks for a file.
+    # Module names are lower-case: Python calls this function for them before it looks for a file.
     if name[:1].isupper() or name == "metric_class":
         return getattr(import_module(f"{__name__}.{_DATA.get(name, _TORCH)}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

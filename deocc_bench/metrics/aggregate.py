@@ -1,4 +1,4 @@
-"""From the per-sample table to numbers: every metric with its interval, comparisons of two tables, ranks of several."""
+"""Numbers from per-sample tables: metrics with their intervals, comparisons of two tables, ranks of several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deocc_bench.metrics.terms import Terms
 
 
 class MetricValue(TypedDict, total=False):
-    """A number with all that a reader needs. `value` and `ci95` are None where not defined; `reason` may say why."""
+    """A metric's value and its context. `value` and `ci95` are None where undefined; `reason` may explain why."""
 
     value: float | None
     ci95: list[float] | None
@@ -35,14 +35,14 @@ def aggregate(
     resamples: int = stats.RESAMPLES,
     metrics: Iterable[str] | None = None,
 ) -> dict[str, MetricValue]:
-    """Every metric of `task` that follows from the table, with its cluster-bootstrap interval.
+    """Compute every metric of `task` that is a function of the table, with its cluster-bootstrap interval.
 
     Args:
-        table: one row a sample, from `table.to_table` or `read_table`; the row order does not matter.
+        table: one row per sample, from `table.to_table` or `read_table`; the row order does not matter.
         task: "mask", "content" or "joint".
-        seed: of the bootstrap.
-        resamples: of the bootstrap; 0 leaves the intervals out.
-        metrics: only these ids.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples; 0 omits the intervals.
+        metrics: ids to compute; None: all.
 
     Returns:
         Metric id -> value. A metric whose columns are missing has value None and `n_defined` 0.
@@ -54,7 +54,7 @@ def aggregate(
 def summarise(
     table: pd.DataFrame, specs: Mapping[str, MetricSpec], seed: int = 0, resamples: int = stats.RESAMPLES
 ) -> dict[str, MetricValue]:
-    """As `aggregate`, for any specs with terms: one bootstrap for all of them."""
+    """Same as `aggregate`, for any specs with terms; they share one bootstrap."""
     table = table.sort_values("id", kind="stable", ignore_index=True)
     terms = {name: sample_terms(spec, table) for name, spec in specs.items() if spec.terms is not None}
     if not terms:
@@ -67,24 +67,24 @@ def summarise(
 
 
 def per_sample(metrics: Mapping[str, MetricValue], draws: int) -> dict[str, MetricValue]:
-    """The same values with `n` and `n_defined` counting samples, where the table had `draws` rows of each."""
+    """Convert `n` and `n_defined` from rows to samples, for a table with `draws` rows per sample."""
     if draws == 1:
         return dict(metrics)
     return {name: {**m, "n": m["n"] // draws, "n_defined": -(-m["n_defined"] // draws)} for name, m in metrics.items()}
 
 
 def unavailable(metric_id: str, n: int, reason: str) -> MetricValue:
-    """A metric that could not be computed: value None, with the reason (in the definition's own words)."""
+    """The entry of a metric that could not be computed: value None, with the reason."""
     return {**_value(get_spec(metric_id), None, None, n, 0), "reason": reason}
 
 
-def given(metric_id: str, value: float, n: int) -> MetricValue:
-    """A value that is no function of the table (a distance of distributions); it has no interval."""
+def distance_value(metric_id: str, value: float, n: int) -> MetricValue:
+    """The entry of a distance between distributions, which is not a function of the table and has no interval."""
     return _value(get_spec(metric_id), value, None, n, n)
 
 
 def sample_terms(spec: MetricSpec, table: pd.DataFrame) -> Terms:
-    """Numerators and denominators of a metric that follows from the table, float64 (N, K) each, in its row order."""
+    """Numerators and denominators of a metric with terms, float64 (N, K) each, in the table's row order."""
     assert spec.terms is not None
     num, den = (np.asarray(side, dtype=np.float64) for side in spec.terms(table))
     return (num[:, None], den[:, None]) if num.ndim == 1 else (num, den)
@@ -100,16 +100,15 @@ def compare(
     resamples: int = stats.RESAMPLES,
     permutations: int = stats.PERMUTATIONS,
 ) -> dict[str, dict[str, Any]]:
-    """Two methods on the same samples, metric by metric, paired by sample id.
+    """Compare two methods on the same samples, metric by metric, paired by sample id.
 
     Returns:
-        Metric id -> `first`, `second` (values), `difference` (first - second), `ci95` of it, `p` (permutation of
-        clusters), `p_holm` (over the metrics compared), `clusters`, `exact`, and `better` ("first" or "second" at
-        p_holm <= 0.05, else None).
-        Metrics that neither defines are left out.
+        Metric id -> `first`, `second` (values), `difference` (first - second), its `ci95`, `p` (permutation test over
+        clusters), `p_holm` (Holm-corrected over the metrics compared), `clusters`, `exact`, and `better` ("first" or
+        "second" at p_holm <= 0.05, else None). Metrics that are undefined for both methods are omitted.
 
     Raises:
-        DeoccError: the tables hold different samples or groups.
+        DeoccError: the tables contain different samples or groups.
     """
     first, second = _paired_tables(first, second)
     ids = list(metrics) if metrics is not None else list(specs_for(task, first))
@@ -144,10 +143,10 @@ def rank(
     seed: int = 0,
     permutations: int = stats.PERMUTATIONS,
 ) -> dict[str, stats.Rank]:
-    """Rank methods by one metric, with ties: all pairs tested on the same samples, Holm-corrected over the pairs.
+    """Rank methods by one metric, with ties; all pairs are tested on the same samples and Holm-corrected.
 
     Args:
-        tables: method -> per-sample table; all of the same samples.
+        tables: method -> per-sample table; all tables contain the same samples.
     """
     spec = _table_spec(metric)
     p_values: dict[tuple[str, str], float | None] = {}
@@ -202,7 +201,7 @@ def _better(difference: float | None, p: float | None, higher_is_better: bool) -
 def _table_spec(metric_id: str) -> MetricSpec:
     spec = get_spec(metric_id)
     if spec.terms is None:
-        raise DeoccError(f"{metric_id} is a distance of distributions and has no value per sample; leave it out here")
+        raise DeoccError(f"{metric_id} is a distance between distributions and has no per-sample values; leave it out")
     return spec
 
 
@@ -212,9 +211,9 @@ def _paired_tables(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFr
     if one != two:
         odd = sorted(one ^ two)
         raise DeoccError(
-            f"the two runs hold different samples ({len(odd)} in one only, e.g. '{odd[0]}'); "
-            "compare runs of one split and limit"
+            f"the two runs contain different samples ({len(odd)} in one run only, e.g. '{odd[0]}'); "
+            "compare runs with the same split and limit"
         )
     if list(first["group"]) != list(second["group"]):
-        raise DeoccError("the two runs give their samples different groups; compare runs of one dataset")
+        raise DeoccError("the two runs assign their samples to different groups; compare runs of one dataset")
     return first, second

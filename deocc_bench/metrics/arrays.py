@@ -1,4 +1,4 @@
-"""One sample as the metrics see it: its true and predicted arrays, and what several metrics derive from them once."""
+"""The arrays of one sample that metrics read: true and predicted, and derived arrays that several metrics share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]
 MASKS = ("amodal", "modal", "initial", "predicted", "predicted_modal", "fill")
 PARSINGS = ("parsing", "predicted_parsing")
 PICTURES = ("image", "complete", "recovered")
-# Name -> dtype and what follows height and width in the shape.
+# Name -> dtype, and the dimensions after height and width.
 LAYOUT: Mapping[str, tuple[str, tuple[int, ...]]] = {
     **dict.fromkeys(MASKS, ("bool", ())),
     **dict.fromkeys(PARSINGS, ("uint8", ())),
@@ -23,19 +23,19 @@ LAYOUT: Mapping[str, tuple[str, tuple[int, ...]]] = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SampleArrays:
-    """The arrays of one sample; what is not there is None. Treat them as read-only.
+    """The arrays of one sample; a missing array is None. Treat them as read-only.
 
     Args:
         amodal, modal: true masks, bool (H, W).
-        initial: the mask that the method was given, bool (H, W).
+        initial: the method's input mask, bool (H, W).
         predicted, predicted_modal: predicted amodal and modal mask, bool (H, W).
-        parsing, predicted_parsing: uint8 (H, W) LIP ids of the amodal person; 255 in the truth is ignored.
+        parsing, predicted_parsing: uint8 (H, W) LIP ids of the amodal person; 255 in the ground truth is ignored.
         image, complete, recovered: occluded, un-occluded and recovered picture, uint8 (H, W, 3) RGB.
-        fill: bool (H, W), where the recovered picture is taken; None: the true invisible region. In the joint task it
-            is the method's own amodal & ~modal.
+        fill: bool (H, W), the region that is taken from the recovered picture; None: the true invisible region. In the
+            joint task it is the method's own amodal & ~modal.
 
     Raises:
-        ValueError: an array of another dtype, or of another size than the others.
+        ValueError: an array has the wrong dtype, or its size differs from the others.
     """
 
     amodal: np.ndarray | None = None
@@ -61,11 +61,11 @@ class SampleArrays:
                 )
 
     def holds(self, names: tuple[str, ...]) -> bool:
-        """Whether every array of these names is there."""
+        """Whether all arrays with these names are present."""
         return all(getattr(self, name) is not None for name in names)
 
     def of(self, name: str) -> np.ndarray:
-        """The array of that name, which must be there; masks in row-major order."""
+        """The array with this name, which must be present; masks in row-major order."""
         array = getattr(self, name)
         if array is None:
             raise ValueError(f"Expected `{name}` to be given, but it is None")
@@ -73,7 +73,7 @@ class SampleArrays:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width: those of the first array that is there."""
+        """Height and width, read from the first array that is present."""
         height, width = next(a for name in LAYOUT if (a := getattr(self, name)) is not None).shape[:2]
         return int(height), int(width)
 
@@ -83,7 +83,7 @@ class SampleArrays:
         return np.asarray(self.of("amodal") & ~self.of("modal"))
 
     def packed(self, name: str) -> np.ndarray:
-        """The mask `name` packed to one bit a pixel, see `pack`; kept."""
+        """The mask `name` packed to one bit per pixel (see `pack`); cached."""
         if name not in self._packed:
             self._packed[name] = pack(self.of(name))
         return self._packed[name]
@@ -94,45 +94,45 @@ class SampleArrays:
 
     @cached_property
     def truth(self) -> np.ndarray:
-        """What a perfect method gives, see `truth_image`; uint8 (H, W, 3)."""
+        """The ground-truth picture (see `truth_image`), uint8 (H, W, 3)."""
         return truth_image(self.of("image"), self.of("complete"), self.of("amodal"))
 
     @cached_property
     def composite(self) -> np.ndarray:
-        """What is scored of the recovered picture, see `composite`; uint8 (H, W, 3)."""
+        """The picture that is scored (see `composite`), uint8 (H, W, 3)."""
         return composite(self.of("image"), self.of("recovered"), self.hidden if self.fill is None else self.fill)
 
     @cached_property
     def difference(self) -> np.ndarray:
-        """Absolute difference of composite and truth, uint8 (H, W, 3)."""
+        """Absolute difference between composite and ground truth, uint8 (H, W, 3)."""
         return np.asarray(cv2.absdiff(self.composite, self.truth))
 
     @cached_property
     def box(self) -> Box | None:
-        """(top, bottom, left, right) of the pixels in which composite and truth differ; None where they are equal."""
-        # The channels side by side make one plane, whose box is three times as wide.
+        """(top, bottom, left, right) of the pixels where composite and ground truth differ; None if they are equal."""
+        # The interleaved channels form one plane, whose box is three times as wide.
         x, y, w, h = cv2.boundingRect(self.difference.reshape(self.difference.shape[0], -1))
         return (y, y + h, x // 3, (x + w + 2) // 3) if w and h else None
 
     @property
     def content_regions(self) -> dict[str, np.ndarray | None]:
-        """The regions that pictures are compared over; None for all pixels."""
+        """Region name -> mask of the pixels that are compared; None for all pixels."""
         return {"image": None, "human": self.of("amodal"), "invisible": self.hidden}
 
 
 def truth_image(image: np.ndarray, complete: np.ndarray, amodal: np.ndarray) -> np.ndarray:
-    """What a perfect method gives: `complete` inside the amodal mask, the occluded `image` outside; uint8 (H, W, 3)."""
+    """The ground truth: `complete` inside the amodal mask, the occluded `image` outside; uint8 (H, W, 3)."""
     return _paste(complete, image, amodal)
 
 
 def composite(image: np.ndarray, recovered: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """What is scored: `recovered` inside `fill` (bool H x W), the occluded `image` elsewhere; uint8 (H, W, 3)."""
+    """The scored picture: `recovered` inside `fill` (bool H x W), the occluded `image` elsewhere; uint8 (H, W, 3)."""
     return _paste(recovered, image, fill)
 
 
 def pack(mask: np.ndarray) -> np.ndarray:
-    """A bool mask (H, W) as uint64 words, one bit a pixel, the tail filled with zeros."""
-    # RLE decoders like to give column-major arrays; mixing the two orders costs more than this copy.
+    """Pack a bool mask (H, W) into uint64 words, one bit per pixel, zero-padded at the end."""
+    # RLE decoders often return column-major arrays; mixing the two orders costs more than this copy.
     bits = np.packbits(np.ascontiguousarray(mask))
     rest = -bits.size % 8
     return (np.concatenate([bits, np.zeros(rest, np.uint8)]) if rest else bits).view(np.uint64)

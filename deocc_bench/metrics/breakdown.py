@@ -1,4 +1,4 @@
-"""Every metric over parts of the samples: by occlusion ratio, occluder, hidden body part, occluder count, frame cut."""
+"""Metrics over subsets of the samples: by occlusion ratio, occluder, hidden body part, occluder count, frame cut."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Breakdown = dict[str, dict[str, dict[str, MetricValue]]]
 
 
 def breakdown(table: pd.DataFrame, task: str, seed: int = 0, resamples: int = RESAMPLES) -> Breakdown:
-    """Kind -> bin -> metric id -> value, for the bins that hold samples.
+    """Kind -> bin -> metric id -> value, for non-empty bins.
 
-    Bins of one kind may share samples: a sample counts in the bin of each of its occluders' categories, and of each
-    body part it hides a pixel of.
+    Bins of one kind may share samples: a sample counts in the bin of every category among its occluders, and in the bin
+    of every body part with a hidden pixel.
     """
     return {
         kind: {name: aggregate(table[rows], task, seed, resamples) for name, rows in bins.items() if rows.any()}
@@ -29,7 +29,7 @@ def breakdown(table: pd.DataFrame, task: str, seed: int = 0, resamples: int = RE
 
 
 def members(table: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
-    """Kind -> bin -> bool (N,), which rows belong to the bin. Kinds the table can't tell have no bins."""
+    """Kind -> bin -> bool (N,): the rows of the bin. A kind whose columns are missing from the table has no bins."""
     bins: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
     place = ratio_bin(table)
     bins["occlusion_ratio"] = {name: place == k for k, name in enumerate(RATIO_BINS)}
@@ -47,7 +47,7 @@ def members(table: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
 
 
 def ratio_bin(table: pd.DataFrame) -> np.ndarray:
-    """Bin 0..9 of each sample's ratio |invisible| / |amodal|, in whole-number arithmetic; -1 where undefined."""
+    """Bin 0..9 of each sample's ratio |invisible| / |amodal|, by integer arithmetic; -1 where undefined."""
     hidden, amodal = column(table, "invisible"), column(table, "amodal")
     known = amodal > 0
     place = np.floor_divide(10 * np.where(known, hidden, 0.0), np.where(known, amodal, 1.0))

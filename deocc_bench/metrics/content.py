@@ -1,7 +1,7 @@
 """Per-sample statistics of recovered images: L1, squared error, SSIM, colour by body part.
 
-The composite and the truth differ only near the hidden region, so everything is computed in the box of the pixels that
-differ; outside it the error is exactly 0 and the SSIM map exactly 1.
+The composite and the ground truth differ only near the hidden region, so everything is computed in the bounding box of
+the differing pixels; outside it the error is exactly 0 and the SSIM map exactly 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from deocc_bench.metrics.arrays import Box, SampleArrays
 from deocc_bench.metrics.parts import PARTS
 
 REGIONS: tuple[str, ...] = ("image", "human", "invisible")
-# A mean colour over fewer hidden pixels than this says little; the part is then not defined.
+# The mean colour of fewer hidden pixels than this is unreliable; the part is then undefined.
 MIN_PART_PIXELS = 16
 
 _SSIM_RADIUS = 5
@@ -27,7 +27,7 @@ def ssim_map(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """SSIM per pixel and channel of two images (H, W, C) in [0, 255], float64 (H, W, C).
 
     Gaussian window 11, sigma 1.5, K1 0.01, K2 0.03, population covariance, mirrored borders
-    (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 2004). Equal inputs give exactly 1.
+    (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 2004). Equal inputs result in exactly 1.
     """
     x, y = first.astype(np.float64), second.astype(np.float64)
     mean_x, mean_y = _blur(x), _blur(y)
@@ -38,12 +38,12 @@ def ssim_map(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def errors(sample: SampleArrays) -> dict[str, int]:
-    """`abs_REGION`, `sq_REGION`: sums over the pixels and channels of the absolute and the squared difference of
-    composite and truth, integers in 8-bit units, for each of `REGIONS`."""
+    """`abs_REGION`, `sq_REGION`: sums over pixels and channels of the absolute and the squared difference between
+    composite and ground truth, integers in 8-bit units, for each of `REGIONS`."""
     if sample.box is None:
         return {f"{kind}_{region}": 0 for kind in ("abs", "sq") for region in REGIONS}
     y0, y1, x0, x1 = sample.box
-    # 3 * 255 ** 2 fits int32; the sums over the region are made in int64.
+    # 3 * 255 ** 2 fits int32; the sums over the region are computed in int64.
     inner = sample.difference[y0:y1, x0:x1].astype(np.int32)
     absolute, square = _channel_sum(inner), _channel_sum(inner * inner)
     row = {}
@@ -55,7 +55,7 @@ def errors(sample: SampleArrays) -> dict[str, int]:
 
 
 def ssim(sample: SampleArrays) -> dict[str, float | None]:
-    """`ssim_REGION`: mean of the SSIM map of composite and truth; None where the region is empty."""
+    """`ssim_REGION`: mean of the SSIM map of composite and ground truth; None where the region is empty."""
     regions = sample.content_regions
     if sample.box is None:
         return {f"ssim_{name}": 1.0 if mask is None or mask.any() else None for name, mask in regions.items()}
@@ -74,7 +74,7 @@ def ssim(sample: SampleArrays) -> dict[str, float | None]:
 
 
 def preservation(sample: SampleArrays) -> dict[str, int]:
-    """`keep_abs`: the sum of |recovered - image| over the modal mask, of the raw picture before it is pasted."""
+    """`keep_abs`: the sum of |recovered - image| over the modal mask, for the raw prediction before compositing."""
     difference = cv2.absdiff(sample.of("recovered"), sample.of("image"))
     kept = cv2.copyTo(difference, np.ascontiguousarray(sample.of("modal")).view(np.uint8))
     # Sums of 8-bit values stay far below 2**53: exact in cv2's float64 accumulator.
@@ -82,9 +82,9 @@ def preservation(sample: SampleArrays) -> dict[str, int]:
 
 
 def part_colours(sample: SampleArrays) -> dict[str, float | None]:
-    """`delta_e[NAME]`: CIEDE2000 of the mean sRGB colours of composite and truth over the hidden pixels of each body
-    part with at least 16 of them (None for the others), and `delta_e`, their mean."""
-    # Imported here: a quarter of a second that only this metric needs.
+    """`delta_e[NAME]`: CIEDE2000 between the mean sRGB colours of composite and ground truth over the hidden pixels of
+    each body part with at least 16 of them (None for the others); `delta_e`: their mean."""
+    # Imported here: it takes a quarter of a second, and only this metric needs it.
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     row: dict[str, float | None] = {f"delta_e[{name}]": None for name in PARTS}
@@ -104,7 +104,7 @@ def part_colours(sample: SampleArrays) -> dict[str, float | None]:
 
 
 def _blur(values: np.ndarray) -> np.ndarray:
-    # BORDER_REFLECT repeats the edge pixel, as scipy's "reflect" does, which the usual SSIM implementations use.
+    # BORDER_REFLECT repeats the edge pixel, like scipy's "reflect", which common SSIM implementations use.
     return np.asarray(cv2.sepFilter2D(values, cv2.CV_64F, _KERNEL, _KERNEL, borderType=cv2.BORDER_REFLECT))
 
 

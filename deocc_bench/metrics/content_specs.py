@@ -1,4 +1,4 @@
-"""The metrics of recovered pictures that need no network, one row each."""
+"""Specs of the metrics of recovered pictures that need no network."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from deocc_bench.metrics.terms import PSNR_CAP
 
 _PICTURES = ("recovered", "image", "complete", "amodal", "modal")
 _WHERE = {"image": "all pixels", "human": "the true amodal mask", "invisible": "the true invisible region"}
-_OVER = {region: f"composite against truth over {where}" for region, where in _WHERE.items()}
-# Metric and region -> places among the default columns.
+_OVER = {region: f"composite against ground truth over {where}" for region, where in _WHERE.items()}
+# Metric and region -> positions among the default columns.
 _COLUMNS: dict[tuple[str, str], dict[str, int]] = {
     ("l1", "invisible"): {"content": 10},
     ("psnr", "invisible"): {"content": 20},
@@ -42,7 +42,7 @@ def _of_region(region: str) -> tuple[MetricSpec, ...]:
         _content(
             id=f"psnr_{region}",
             torch_class=f"{region.capitalize()}PSNR",
-            meaning=f"mean over samples of PSNR, {_OVER[region]}; at most {PSNR_CAP:g} dB",
+            meaning=f"mean PSNR over samples, {_OVER[region]}; capped at {PSNR_CAP:g} dB",
             row=content.errors,
             terms=terms_of.psnr(region),
             unit="dB",
@@ -52,7 +52,7 @@ def _of_region(region: str) -> tuple[MetricSpec, ...]:
         _content(
             id=f"ssim_{region}",
             torch_class=f"{region.capitalize()}SSIM",
-            meaning=f"SSIM map (Gaussian 11, sigma 1.5, RGB channels averaged) averaged, {_OVER[region]}",
+            meaning=f"mean of the SSIM map (Gaussian 11, sigma 1.5, RGB channels averaged), {_OVER[region]}",
             row=content.ssim,
             terms=terms_of.value_of(f"ssim_{region}"),
             low=-1.0,
@@ -67,7 +67,7 @@ CONTENT_SPECS: tuple[MetricSpec, ...] = (
     _content(
         id="preservation_l1",
         torch_class="PreservationL1",
-        meaning="mean absolute difference of the raw prediction and the input where the person is visible",
+        meaning="mean absolute difference between the raw prediction and the input where the person is visible",
         inputs=("recovered", "image", "modal"),
         row=content.preservation,
         terms=terms_of.preservation_l1,
@@ -77,7 +77,7 @@ CONTENT_SPECS: tuple[MetricSpec, ...] = (
         id="garment_delta_e",
         torch_class="GarmentDeltaE",
         heading="garment delta E",
-        meaning=f"mean over samples of the mean CIEDE2000 of the mean sRGB colours of each hidden body part (LIP "
+        meaning=f"mean over samples of the mean CIEDE2000 between the mean sRGB colours of each hidden body part (LIP "
         f"class, {MIN_PART_PIXELS} hidden pixels or more)",
         inputs=(*_PICTURES, "parsing"),
         row=content.part_colours,

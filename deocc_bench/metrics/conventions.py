@@ -1,8 +1,8 @@
-"""Other papers' ways to compute the "(invisible) mIoU", by name, from the same per-sample integers.
+"""Named conventions of other papers for the "(invisible) mIoU", computed from the same per-sample integers.
 
-Each convention says how it pools, over which region, and what two empty masks count. The published codes' guards
-against division by zero (1e-6, 1e-7, 1e-10 in a denominator) move no value by more than 1e-6 and are left out, except
-SAVOS's, which decides what its empty case is worth.
+Each convention states how it pools, over which region, and the value of two empty masks. Published implementations
+guard against division by zero (1e-6, 1e-7 or 1e-10 in a denominator). These guards change no value by more than 1e-6
+and are left out, except in SAVOS, where the guard determines the value of the empty case.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Convention:
     """One way to score.
 
     Args:
-        name: as given to `--convention`.
+        name: the value of `--convention`.
         pooling: "mean" over samples, "pooled" sums, or both.
-        region: where prediction and truth are compared.
-        both_empty: what a sample with nothing in either mask counts.
+        region: where prediction and ground truth are compared.
+        both_empty: the value of a sample whose two masks are empty.
         source: code or paper.
-        specs: its metrics, the headline first.
+        specs: its metrics, the main one first.
     """
 
     name: str
@@ -62,10 +62,10 @@ def score(
 def table_of_conventions(
     table: pd.DataFrame, seed: int = 0, resamples: int = RESAMPLES, draws: int = 1
 ) -> pd.DataFrame:
-    """One row a convention and metric: value, low, high, n, n_defined, and the convention's four properties.
+    """One row per convention and metric: value, low, high, n, n_defined, and the convention's four properties.
 
     Args:
-        draws: rows of each sample; `n` and `n_defined` count samples.
+        draws: rows per sample; `n` and `n_defined` count samples.
     """
     rows = []
     for convention in CONVENTIONS.values():
@@ -90,10 +90,10 @@ def table_of_conventions(
 
 
 def get_convention(name: str) -> Convention:
-    """The convention of that name.
+    """The convention with this name.
 
     Raises:
-        UsageError: there is none; names the nearest.
+        UsageError: no such convention; suggests the nearest name.
     """
     if name not in CONVENTIONS:
         raise UsageError(unknown("convention", name, CONVENTIONS))
@@ -122,7 +122,7 @@ def _savos(table: pd.DataFrame) -> Terms:
 
 
 def _segan(table: pd.DataFrame) -> Terms:
-    # Both masks clipped to the true invisible region: the union is that region, the intersection what is hit of it.
+    # Both masks are clipped to the true invisible region: the union is that region, the intersection its covered part.
     truth, inter = column(table, "invisible"), column(table, "invisible_inter")
     return mean_of(np.where(truth == 0, 1.0, divide(inter, truth)))
 
@@ -143,7 +143,7 @@ def _ahp_bin(number: int) -> TermsOf:
 
 
 def _spec(convention: str, name: str, meaning: str, source: str, terms: TermsOf, **row: Any) -> MetricSpec:
-    # Without a row of its own a convention reads columns that the metrics of this benchmark write.
+    # A convention without its own `row` reads columns that this benchmark's metrics write.
     return MetricSpec(id=f"{name}[{convention}]", region="mask", meaning=meaning, source=source, terms=terms, **row)
 
 
@@ -192,7 +192,7 @@ def _build() -> list[Convention]:
                 _spec(
                     "c2f-seg",
                     "occ_iou_post",
-                    "the same, after the union of the prediction with the visible mask it was given",
+                    "the same, after the union of the prediction with the input visible mask",
                     c2f,
                     _c2f("joined_invisible", "joined_inter"),
                     row=joined_overlap,

@@ -1,4 +1,4 @@
-"""What a metric is: one record that holds every fact about it. Nothing about a metric is told by its name."""
+"""`MetricSpec`: one record with every fact about a metric. No code infers facts from a metric's name."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TASKS_OF: Mapping[Region | None, tuple[str, ...]] = {
     None: (),
 }
 TASKS = ("mask", "content", "joint")
-# The network of `fid` and `kid`; the checksum in full stands in `benchmark.extractors`.
+# The network of `fid` and `kid`; its full checksum is in `benchmark.extractors`.
 INCEPTION = "inception-2015-12-05@f58cb9b6"
 OWN = "deocc-bench"
 
 RowValue = float | int | None
-# The arrays of one sample -> columns of its row in `samples.csv`; None for what is not defined.
+# The arrays of one sample -> columns of its row in `samples.csv`; None for an undefined value.
 RowOf = Callable[["SampleArrays"], Mapping[str, RowValue]]
 
-# How words of metric ids are written.
+# Spelling of the words in metric ids.
 _SPELLING = {
     **{word: word.upper() for word in ("l1", "psnr", "ssim", "lpips", "fid", "kid", "fd", "kd")},
     "iou": "IoU",
@@ -36,31 +36,31 @@ _SPELLING = {
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec:
-    """One metric, whole: its meaning, how it follows from a sample's arrays, and how tables print it.
+    """One metric: its meaning, its computation from a sample's arrays, and its presentation in tables.
 
     Args:
         id: name in records and tables; `FAMILY[MEMBER]` for a member of a family.
-        region: "mask" if it judges masks (tasks mask and joint), "content" if it judges recovered pictures (tasks
-            content and joint). None: a record of another version does not say (`spec.spec_of_record`).
-        meaning: one line, with what makes it undefined.
-        terms: table -> (numerators, denominators), float64 (N,) or (N, K), no NaN; None for distances of distributions,
-            which are no function of the table.
-        row: computes the columns that `terms` reads from one sample's arrays; called only where every array of
-            `inputs` is there. Metrics may share one. None: the columns are written by other code.
-        inputs: the arrays of `SampleArrays` that it needs, in the order in which its torch class takes them.
-        torch_class: name of its `torchmetrics` class in `deocc_bench.metrics`; empty: none of its own.
+        region: "mask" for metrics of masks (tasks mask and joint), "content" for metrics of recovered pictures (tasks
+            content and joint). None: unknown, for a record of another version (`spec.spec_of_record`).
+        meaning: one line, including when the metric is undefined.
+        terms: table -> (numerators, denominators), float64 (N,) or (N, K), no NaN; None for distances between
+            distributions, which are not functions of the table.
+        row: computes the columns that `terms` reads from one sample's arrays; called only where all arrays of
+            `inputs` are present. Metrics may share one. None: other code writes the columns.
+        inputs: the required arrays of `SampleArrays`, in the argument order of the torch class.
+        torch_class: name of its `torchmetrics` class in `deocc_bench.metrics`; empty: no named class.
         unit: "ratio", "dB", "distance", ...
         low, high: range of the value (None: unbounded).
         higher_is_better: direction.
-        source: where the definition comes from.
-        definition: id of the definition, which changes when the number would. Default: `ID/1`.
-        heading: as tables print it. Default: the id in words.
-        columns: task -> place among the columns that its tables show by default, smallest first.
-        column_if_undefined: keep that column where no run defines it: a dash that says why.
-        network: the feature network that it needs, as `NAME@SHA8`; None: it needs none.
-        of_input: it measures what the method was given, not what the method did.
-        each_part: title of the chart of its family, which has one metric for each body part; they are left out where
-            every line costs. Empty: it is no such member.
+        source: publication of the definition.
+        definition: id of the definition; it changes whenever the computed number would. Default: `ID/1`.
+        heading: column heading in tables. Default: the id in words.
+        columns: task -> position among the columns that tables show by default, smallest first.
+        column_if_undefined: show that column even if no run defines the metric; it then has a dash with the reason.
+        network: the required feature network, as `NAME@SHA8`; None: no network.
+        of_input: whether it measures the method's input rather than its output.
+        each_part: title of the chart of a family with one metric per body part; such metrics are omitted from short
+            listings. Empty: not a member of such a family.
     """
 
     id: str
@@ -96,17 +96,17 @@ class MetricSpec:
 
     @property
     def family(self) -> str:
-        """The id without what stands in brackets."""
+        """The id without its bracketed part."""
         return split_id(self.id)[0]
 
     @property
     def member(self) -> str:
-        """What stands in brackets in the id; empty where nothing does."""
+        """The bracketed part of the id; empty if there is none."""
         return split_id(self.id)[1]
 
     @property
     def of_given_network(self) -> bool:
-        """Whether its network is a file of the user's, which the id names."""
+        """Whether its network is a file from the user, named in the id."""
         return self.network not in (None, INCEPTION)
 
 
@@ -117,6 +117,6 @@ def split_id(metric_id: str) -> tuple[str, str]:
 
 
 def words(metric_id: str) -> str:
-    """An id in words: `amodal_iou_mean` is `amodal IoU mean`; what stands in brackets is left as it is."""
+    """An id in words: `amodal_iou_mean` becomes `amodal IoU mean`; a bracketed part is unchanged."""
     family, bracket, rest = metric_id.partition("[")
     return " ".join(_SPELLING.get(word, word) for word in family.split("_")) + bracket + rest

@@ -8,29 +8,29 @@ from scipy.linalg import qr, svdvals
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.seeding import rng
 
-# Below this share of the total variance a distance is rounding of the sum, not a distance.
+# A distance below this share of the total variance is rounding error of the sum.
 _ROUNDING = 1e-12
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Frechet distance of the Gaussians with the sample moments of two feature sets.
+    """Frechet distance between the Gaussians with the sample moments of two feature sets.
 
     |m1 - m2|^2 + Tr(S1 + S2 - 2 sqrt(S1 S2)), where Tr sqrt(S1 S2) is the nuclear norm of
     `X1 X2^T / sqrt((n1-1)(n2-1))` for the centred features X: with S_i = X_i^T X_i / (n_i - 1), the eigenvalues of
-    S1 S2 are the squared singular values of that matrix. No matrix square root, no imaginary part, no regularisation of
-    rank-deficient covariances. A set with more rows than columns is first replaced by the R of its QR factorisation,
-    which leaves the singular values alone.
+    S1 S2 are the squared singular values of that matrix. This needs no matrix square root, has no imaginary part, and
+    needs no regularisation of rank-deficient covariances. A set with more rows than columns is first replaced by the R
+    of its QR factorisation, which does not change the singular values.
 
-    The statistic is biased in n: never compare values of unequal n; use `kernel_distance` for small sets.
+    The statistic is biased in n: never compare values of unequal n, and use `kernel_distance` for small sets.
 
     Args:
         first, second: (n1, d) and (n2, d), any float type; n1, n2 >= 2.
 
     Returns:
-        The distance, >= 0; values that are rounding alone (relative to the variances) are 0.
+        The distance, >= 0; values within rounding error (relative to the variances) become 0.
 
     Raises:
-        DeoccError: fewer than two rows, unequal widths, or a value that is not finite.
+        DeoccError: fewer than two rows, unequal widths, or a non-finite value.
 
     Source: Heusel et al., NeurIPS 2017; Dowson and Landau, J. Multivariate Analysis 1982.
     """
@@ -52,13 +52,13 @@ def kernel_distance(
 
     Args:
         first, second: (n1, d) and (n2, d), any float type; n1, n2 >= 2.
-        subsets: None uses all rows once: the estimator of least variance, and free of chance. A number draws that many
-            seeded subsets without replacement and gives their mean, as published code does.
-        subset_size: rows of each set in a subset (all of a smaller set).
-        seed: of the subsets.
+        subsets: None uses all rows once: the estimator with the least variance, and deterministic. A number draws that
+            many seeded subsets without replacement and returns their mean, like published code.
+        subset_size: rows per subset and set (all rows of a smaller set).
+        seed: seed of the subsets.
 
     Raises:
-        DeoccError: as `frechet_distance`.
+        DeoccError: same as `frechet_distance`.
 
     Source: Binkowski et al., "Demystifying MMD GANs", ICLR 2018.
     """
@@ -103,7 +103,9 @@ def _checked(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
             f"features must be (n1, d) and (n2, d), but are {x.shape} and {y.shape}; use one extractor for both"
         )
     if len(x) < 2 or len(y) < 2:
-        raise DeoccError(f"a distance of distributions needs two samples or more a side, not {len(x)} and {len(y)}")
+        raise DeoccError(
+            f"a distance between distributions needs at least two samples per set, not {len(x)} and {len(y)}"
+        )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise DeoccError("the features hold NaN or infinity; check the extractor and its input")
+        raise DeoccError("the features contain NaN or infinity; check the extractor and its input")
     return x, y

@@ -1,4 +1,4 @@
-"""What a feature network is shown of a picture: all of it, or the person alone."""
+"""Input pictures of feature networks: the whole picture, or only the person."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ DISTRIBUTION_REGIONS: tuple[str, ...] = ("image", "human")
 
 
 def region_view(image: np.ndarray, mask: np.ndarray, side: int = VIEW_SIDE) -> np.ndarray | None:
-    """The masked thing alone: tight box of `mask`, black outside it, padded to a centred square, resized, 8 bit.
+    """Crop to the tight box of `mask`, black outside the mask, padded to a centred square, resized, 8 bit.
 
-    Shrinks by area averaging, grows bilinearly: part of the definition of `fid_human`, `kid_human` and `lpips_human`.
+    Downscaling averages areas, upscaling is bilinear; both are part of the definition of `fid_human`, `kid_human` and
+    `lpips_human`.
 
     Args:
         image: uint8 (H, W, 3).
@@ -33,10 +34,10 @@ def region_view(image: np.ndarray, mask: np.ndarray, side: int = VIEW_SIDE) -> n
 
 
 def distribution_view(picture: np.ndarray, amodal: np.ndarray, region: str) -> np.ndarray | None:
-    """What the distances of distributions compare of a truth or composite (uint8 H x W x 3); None where no person is.
+    """Input of the distribution distances for a ground truth or composite (uint8 H x W x 3); None without a person.
 
     Args:
-        amodal: the true amodal mask, bool (H, W), for truth and composite alike.
+        amodal: the true amodal mask, bool (H, W), for both ground truth and composite.
         region: "image" or "human".
     """
     return picture if region == "image" else region_view(picture, amodal)

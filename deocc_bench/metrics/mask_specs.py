@@ -1,4 +1,4 @@
-"""The mask metrics, one row each."""
+"""Specs of the mask metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="amodal_iou_mean",
         torch_class="AmodalIoU",
-        meaning="mean over samples of IoU(predicted amodal, true amodal); the headline mIoU",
+        meaning="mean over samples of IoU(predicted amodal, true amodal); the main mIoU",
         inputs=_AMODAL,
         row=masks.amodal_overlap,
         terms=terms_of.iou("predicted", "amodal", "amodal_inter"),
@@ -36,7 +36,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
         inputs=_AMODAL,
         row=masks.amodal_overlap,
         terms=terms_of.pooled_iou("predicted", "amodal", "amodal_inter"),
-        source="what Zhan et al., CVPR 2020 (PCNets) print as mIoU",
+        source="reported as mIoU by Zhan et al., CVPR 2020 (PCNets)",
     ),
     _mask(
         id="invisible_iou_mean",
@@ -59,7 +59,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="invisible_precision",
         torch_class="InvisiblePrecision",
-        meaning="mean share of the predicted invisible pixels that are right; undefined where none are predicted",
+        meaning="mean share of the predicted invisible pixels that are correct; undefined where none are predicted",
         inputs=_HIDDEN,
         row=masks.invisible_overlap,
         terms=terms_of.mean_ratio("invisible_inter", "predicted_invisible"),
@@ -77,7 +77,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="invisible_precision_pooled",
         torch_class="PooledInvisiblePrecision",
-        meaning="right predicted invisible pixels / all predicted invisible pixels, over all samples",
+        meaning="correctly predicted invisible pixels / all predicted invisible pixels, over all samples",
         inputs=_HIDDEN,
         row=masks.invisible_overlap,
         terms=terms_of.pooled_ratio("invisible_inter", "predicted_invisible"),
@@ -85,7 +85,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="invisible_recall_pooled",
         torch_class="PooledInvisibleRecall",
-        meaning="right predicted invisible pixels / all true invisible pixels, over all samples",
+        meaning="correctly predicted invisible pixels / all true invisible pixels, over all samples",
         inputs=_HIDDEN,
         row=masks.invisible_overlap,
         terms=terms_of.pooled_ratio("invisible_inter", "invisible"),
@@ -93,7 +93,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="modal_iou_mean",
         torch_class="ModalIoU",
-        meaning="mean IoU(refined modal mask, true modal); undefined where the method gives none",
+        meaning="mean IoU(refined modal mask, true modal); undefined where the method returns none",
         inputs=("predicted_modal", "modal"),
         row=masks.modal_overlap,
         terms=terms_of.iou("predicted_modal", "modal", "modal_inter"),
@@ -102,7 +102,8 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="initial_iou_mean",
         torch_class="InitialIoU",
-        meaning="mean IoU(initial mask given to the method, true modal): what modal_iou_mean starts from",
+        meaning="mean IoU(initial mask, true modal): the quality of the method's input, for comparison with "
+        "modal_iou_mean",
         inputs=("initial", "modal"),
         row=masks.initial_overlap,
         terms=terms_of.iou("initial", "modal", "initial_inter"),
@@ -111,8 +112,8 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="amodal_boundary_iou_mean",
         torch_class="BoundaryIoU",
-        meaning="mean IoU of the boundary bands of the amodal masks, width max(1, round(0.02 diagonal)), the frame an "
-        "edge",
+        meaning="mean IoU of the boundary bands of the amodal masks, width max(1, round(0.02 diagonal)); the image "
+        "border counts as an edge",
         inputs=_AMODAL,
         row=masks.boundary_overlap,
         terms=terms_of.mean_ratio("boundary_inter", "boundary_union"),
@@ -122,7 +123,7 @@ MASK_SPECS: tuple[MetricSpec, ...] = (
     _mask(
         id="mask_l1",
         torch_class="MaskL1",
-        meaning="mean absolute difference of the amodal masks over the image",
+        meaning="mean absolute difference between the amodal masks over the image",
         inputs=_AMODAL,
         row=masks.amodal_overlap,
         terms=terms_of.mask_l1,

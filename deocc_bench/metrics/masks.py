@@ -1,8 +1,8 @@
-"""Per-sample mask statistics: areas and overlaps as integers, from masks packed to one bit a pixel.
+"""Per-sample mask statistics: integer areas and overlaps, from masks packed to one bit per pixel.
 
-Names used in every row: A true amodal, M true modal, I initial, P predicted amodal, Q predicted modal mask; the
-invisible region is A & ~M, and a prediction's part in it P & ~M. Everything else (IoU, precision, L1, the conventions
-of other papers) is derived from these integers.
+Notation: A true amodal, M true modal, I initial, P predicted amodal, Q predicted modal mask. The invisible region is
+A & ~M, the predicted invisible region P & ~M. Everything else (IoU, precision, L1, the conventions of other papers) is
+derived from these integers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def boundary_width(height: int, width: int) -> int:
 def boundary(mask: np.ndarray, width: int | None = None) -> np.ndarray:
     """The band of `mask` (bool H x W) within `width` pixels of its edge; the image border counts as an edge.
 
-    The erosion is the 3x3 square one, `width` times over (Cheng et al., CVPR 2021).
+    The erosion uses a 3x3 square, iterated `width` times (Cheng et al., CVPR 2021).
     """
     width = boundary_width(*mask.shape) if width is None else width
     inner = cv2.erode(
@@ -40,11 +40,11 @@ def boundary(mask: np.ndarray, width: int | None = None) -> np.ndarray:
 
 
 def truth_row(sample: SampleArrays) -> dict[str, int]:
-    """What a row says of the truth alone: every row has it.
+    """The ground-truth columns, which every row has.
 
     Returns:
-        `height`, `width`; where the masks are given `amodal`, `modal`, `invisible` (pixels); `touches_frame` (0 / 1:
-        the amodal mask reaches the image border, so the person is cut by the frame); with the parsing also
+        `height`, `width`; if the masks are present, `amodal`, `modal`, `invisible` (pixels) and `touches_frame` (0 / 1:
+        the amodal mask reaches the image border, so the frame cuts off the person); with the parsing also
         `part_invisible[...]`.
     """
     height, width = sample.size
@@ -87,7 +87,7 @@ def initial_overlap(sample: SampleArrays) -> dict[str, int]:
 
 
 def joined_overlap(sample: SampleArrays) -> dict[str, int]:
-    """`joined_invisible` |(P | I) & ~M|, `joined_inter` |(P | I) & A & ~M|: C2F-Seg's post-process."""
+    """`joined_invisible` |(P | I) & ~M|, `joined_inter` |(P | I) & A & ~M|: C2F-Seg's post-processing."""
     joined = (sample.packed("predicted") | sample.packed("initial")) & ~sample.packed("modal")
     return {"joined_invisible": popcount(joined), "joined_inter": popcount(joined & sample.packed("amodal"))}
 

@@ -1,4 +1,4 @@
-"""The metrics that need a feature network: distances of distributions and LPIPS. Other code computes them."""
+"""Specs of the metrics that need a feature network: distribution distances and LPIPS. Other code computes them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from deocc_bench.metrics.content import REGIONS
 from deocc_bench.metrics.definition import INCEPTION, MetricSpec, split_id
 
 _VIEW = {
-    "": "composites and truths, whole image",
+    "": "composites and ground truths, whole image",
     "_human": "the person's crop, background black, square, 256 pixels, 8 bit",
 }
 _DEFAULT_COLUMNS = {"fid": {"content": 50, "joint": 60}, "kid": {"content": 60, "joint": 70}}
-# Networks that the user gave stand behind the usual columns.
+# Metrics of user-supplied networks come after the default columns.
 _OWN_NETWORK = {"content": 100, "joint": 100}
 
 
@@ -46,7 +46,7 @@ def _lpips(name: str) -> MetricSpec:
         unit="distance",
         high=None,
         higher_is_better=False,
-        meaning=f"mean LPIPS of composite and truth, network {network}",
+        meaning=f"mean LPIPS between composite and ground truth, network {network}",
         source="Zhang et al., CVPR 2018",
         terms=terms_of.value_of(name),
         network=network,

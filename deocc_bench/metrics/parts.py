@@ -19,23 +19,23 @@ def hidden_parts(sample: SampleArrays) -> dict[str, int]:
 
 
 def covered_parts(sample: SampleArrays) -> dict[str, int]:
-    """`part_covered[NAME]`: those of `hidden_parts` that the predicted amodal mask covers."""
+    """`part_covered[NAME]`: the pixels of `hidden_parts` that the predicted amodal mask covers."""
     counts = class_counts(sample.of("parsing")[sample.hidden & sample.of("predicted")])
     return {f"part_covered[{name}]": int(counts[i]) for i, name in enumerate(PARTS, start=1)}
 
 
 def parsing_overlap(sample: SampleArrays) -> dict[str, int]:
-    """`parsing_inter[NAME]`, `parsing_union[NAME]` of each of `CLASSES`, over the pixels that are not 255 in the truth.
+    """`parsing_inter[NAME]`, `parsing_union[NAME]` of each of `CLASSES`; pixels of true id 255 are ignored.
 
     Raises:
-        ValueError: a predicted id beyond the label space.
+        ValueError: a predicted id is outside the label space.
     """
     parsing, predicted = sample.of("parsing"), sample.of("predicted_parsing")
     n = len(CLASSES)
     if predicted.size and int(predicted.max()) >= n:
-        raise ValueError(f"Expected `predicted_parsing` to hold LIP ids below {n}, but got {int(predicted.max())}")
+        raise ValueError(f"Expected `predicted_parsing` to contain LIP ids below {n}, but got {int(predicted.max())}")
     pairs = parsing.astype(np.int64) * n + predicted
-    # Ignored pixels of the truth (255) fall beyond the table and are cut off.
+    # Ignored pixels of the ground truth (255) fall outside the table and are dropped.
     confusion = np.bincount(pairs.ravel(), minlength=n * n)[: n * n].reshape(n, n)
     inter = np.diagonal(confusion)
     union = confusion.sum(0) + confusion.sum(1) - inter

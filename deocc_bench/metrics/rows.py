@@ -1,4 +1,4 @@
-"""One sample's row of `samples.csv`: what the metrics ask for, each column computed once."""
+"""One sample's row of `samples.csv`: the columns that the metrics read, each computed once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from deocc_bench.metrics.spec import all_metrics
 
 
 def metrics_to_score(task: str) -> tuple[MetricSpec, ...]:
-    """Every metric whose columns `evaluate` writes in a task: the metrics, and those of other papers' conventions."""
+    """The metrics whose columns `evaluate` writes in a task, including those of other papers' conventions."""
     of_conventions = (spec for convention in CONVENTIONS.values() for spec in convention.specs)
     return tuple(spec for spec in (*all_metrics().values(), *of_conventions) if task in spec.tasks)
 
 
 def sample_row(sample: SampleArrays, specs: Iterable[MetricSpec]) -> dict[str, RowValue]:
-    """The columns of `masks.truth_row`, and those of every metric whose arrays are there.
+    """The columns of `masks.truth_row`, and those of every metric whose arrays are present.
 
-    Add `core.samples.identity_row`, which says whose row it is.
+    The caller adds `core.samples.identity_row`, which identifies the sample.
 
     Raises:
-        ValueError: an array that a metric can't use.
+        ValueError: a metric can't use an array.
     """
     row: dict[str, RowValue] = dict(truth_row(sample))
     for compute, inputs in dict.fromkeys((spec.row, spec.inputs) for spec in specs):

@@ -1,4 +1,4 @@
-"""All metrics by id: those that come with deocc-bench, and those that installed packages bring."""
+"""All metrics by id: built-in ones, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from deocc_bench.metrics.mask_specs import MASK_SPECS
 from deocc_bench.metrics.network_specs import FAMILIES, INCEPTION_SPECS
 
 METRICS: Mapping[str, MetricSpec] = {s.id: s for s in (*MASK_SPECS, *CONTENT_SPECS, *INCEPTION_SPECS)}
-# An entry is a MetricSpec, several of them, or a function that gives either.
+# An entry point is a MetricSpec, several of them, or a function that returns either.
 PACKAGES = Registry("metric", {}, "deocc_bench.metrics")
 
 
 @cache
 def all_metrics() -> Mapping[str, MetricSpec]:
-    """Every metric that has one id: ours in their order, then those of installed packages.
+    """Every metric with a fixed id: built-in ones in their order, then those of installed packages.
 
     Raises:
-        DeoccError: a package brings something else than metrics, or one whose id is taken.
+        DeoccError: a package provides something other than metrics, or a metric whose id is taken.
     """
     found = dict(METRICS)
     for name in PACKAGES.names():
         for spec in _brought(name):
             if spec.id in found or split_id(spec.id)[0] in FAMILIES:
                 raise DeoccError(
-                    f"metric {spec.id!r} of entry point {name!r} ({PACKAGES.source(name)}) is there already; "
+                    f"metric {spec.id!r} of entry point {name!r} ({PACKAGES.source(name)}) already exists; "
                     "rename it, or uninstall one of the packages"
                 )
             found[spec.id] = spec
@@ -41,10 +41,10 @@ def all_metrics() -> Mapping[str, MetricSpec]:
 
 
 def get_spec(metric_id: str) -> MetricSpec:
-    """The spec of a metric, also of one that names its network in brackets.
+    """The spec of a metric, including metrics with a network name in brackets.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no such metric.
     """
     known = all_metrics()
     if metric_id in known:
@@ -56,7 +56,7 @@ def get_spec(metric_id: str) -> MetricSpec:
 
 
 def specs_for(task: str, table: pd.DataFrame | None = None) -> dict[str, MetricSpec]:
-    """The metrics of a task that follow from the table, with those of the networks whose columns the table holds.
+    """The metrics of a task that are functions of the table, including those of networks with columns in the table.
 
     Raises:
         UsageError: no such task.
@@ -71,15 +71,15 @@ def specs_for(task: str, table: pd.DataFrame | None = None) -> dict[str, MetricS
 
 
 def spec_of_record(metric_id: str, recorded: Mapping[str, Any], task: str) -> MetricSpec:
-    """The facts of a metric in a record, which another version or a package that is not installed may have written.
+    """The spec of a metric in a record, which may come from another version or from a package that is not installed.
 
-    Where this version has the very definition, that is it. Of another definition under a known id the number can't be
-    computed here, but it is printed in the same place. Of an unknown id the record says the unit and the direction, and
-    a task that has one kind of metric says which kind it is.
+    If this version has the same definition, its spec is returned. A known id with another definition can't be computed
+    here, but is printed in the same column. For an unknown id, unit and direction come from the record, and the region
+    comes from the task if the task has only one.
 
     Args:
         recorded: the metric's entry in the record.
-        task: the record's.
+        task: the record's task.
     """
     unit, definition = str(recorded["unit"]), str(recorded["definition"])
     better = bool(recorded["higher_is_better"])
@@ -110,9 +110,11 @@ def _brought(name: str) -> Iterable[MetricSpec]:
         found = PACKAGES.load(name)
         found = found() if callable(found) else found
     except (TypeError, ValueError) as error:
-        raise DeoccError(f"{where} fails: {one_line(error, 200)}; mend or uninstall its package") from error
+        raise DeoccError(f"{where} fails: {one_line(error, 200)}; fix or uninstall its package") from error
     specs = list(found) if isinstance(found, Iterable) else [found]
     for spec in specs:
         if not isinstance(spec, MetricSpec):
-            raise DeoccError(f"{where} gives a {type(spec).__name__}, not a MetricSpec; mend or uninstall its package")
+            raise DeoccError(
+                f"{where} provides a {type(spec).__name__}, not a MetricSpec; fix or uninstall its package"
+            )
     return specs

@@ -1,8 +1,8 @@
-"""Building blocks of the metrics: from columns of the per-sample table to a numerator and a denominator per sample.
+"""Building blocks of the metrics: columns of the per-sample table become a numerator and a denominator per sample.
 
-The value of a metric is the mean over the columns of sum(numerators) / sum(denominators): a plain mean has
-denominator 1 where it is defined and 0 where it is not; a pooled metric sums integers on both sides. So one rule
-merges, bootstraps and tests them all.
+The value of a metric is the mean over the columns of sum(numerators) / sum(denominators). A plain mean has denominator
+1 where it is defined and 0 elsewhere; a pooled metric sums integers on both sides. One rule therefore merges,
+bootstraps and tests all metrics.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deocc_bench.metrics.parts import CLASSES
 Terms = tuple[np.ndarray, np.ndarray]
 TermsOf = Callable[[pd.DataFrame], Terms]
 
-# Two equal pictures have no finite PSNR; the cap keeps the best methods in the mean.
+# The PSNR of two equal pictures is infinite; the cap keeps such samples in the mean.
 PSNR_CAP = 100.0
 
 
@@ -29,7 +29,7 @@ def mean_of(values: np.ndarray) -> Terms:
 
 
 def pooled(numerators: np.ndarray, denominators: np.ndarray) -> Terms:
-    """Terms of a ratio of sums; a sample with a NaN on either side adds nothing."""
+    """Terms of a ratio of sums; a sample with NaN on either side contributes nothing."""
     defined = ~(np.isnan(numerators) | np.isnan(denominators))
     return np.where(defined, numerators, 0.0), np.where(defined, denominators, 0.0)
 
@@ -76,13 +76,13 @@ def _pixels(table: pd.DataFrame) -> np.ndarray:
 
 
 def mask_l1(table: pd.DataFrame) -> Terms:
-    """Mean share of the image's pixels in which the amodal masks differ."""
+    """Mean share of the image's pixels where the amodal masks differ."""
     common, union = overlap(table, "predicted", "amodal", "amodal_inter")
     return mean_of(divide(union - common, _pixels(table)))
 
 
 def parsing_miou(table: pd.DataFrame) -> Terms:
-    """Mean over samples of the mean IoU over the classes in the sample's truth or prediction."""
+    """Mean over samples of the mean IoU over the classes present in the sample's ground truth or prediction."""
     ious = divide(_stack(table, "parsing_inter", CLASSES), _stack(table, "parsing_union", CLASSES))
     defined = ~np.isnan(ious)
     classes = defined.sum(axis=1)
@@ -90,7 +90,7 @@ def parsing_miou(table: pd.DataFrame) -> Terms:
 
 
 def parsing_miou_pooled(table: pd.DataFrame) -> Terms:
-    """Mean over classes of pooled IoU: one column a class."""
+    """Mean over classes of the pooled IoU; one column per class."""
     return pooled(_stack(table, "parsing_inter", CLASSES), _stack(table, "parsing_union", CLASSES))
 
 
@@ -115,7 +115,7 @@ def l1(region: str) -> TermsOf:
 
 
 def psnr(region: str) -> TermsOf:
-    """Mean of the samples' PSNR in dB over a region, at most `PSNR_CAP` each."""
+    """Mean over samples of the PSNR in dB over a region, each capped at `PSNR_CAP`."""
 
     def terms(table: pd.DataFrame) -> Terms:
         error = divide(column(table, f"sq_{region}"), 3.0 * _region_size(table, region))
@@ -131,5 +131,5 @@ def value_of(name: str) -> TermsOf:
 
 
 def preservation_l1(table: pd.DataFrame) -> Terms:
-    """Mean absolute difference in [0, 1] of raw prediction and input over the true modal mask."""
+    """Mean absolute difference in [0, 1] between raw prediction and input over the true modal mask."""
     return mean_of(divide(column(table, "keep_abs"), 3 * 255.0 * column(table, "modal")))

@@ -1,14 +1,14 @@
-"""The metrics as `torchmetrics.Metric` classes: a training loop logs the very numbers that `evaluate` prints.
+"""The metrics as `torchmetrics.Metric` classes: a training loop logs the same numbers that `evaluate` prints.
 
-A class is a thin shell: `update` turns each sample of a batch into a row of the per-sample table, by the code that
-scoring uses, and keeps the row's numerators and denominators; `compute` is the statistic that `evaluate` takes of them.
-Nothing is averaged per batch, so how the samples are split into batches does not matter.
+Each class is a thin wrapper. `update` uses the scoring code to turn each sample of a batch into a row of the per-sample
+table, and keeps the row's numerators and denominators. `compute` applies the same statistic as `evaluate`. Nothing is
+averaged per batch, so the split into batches does not matter.
 
-The states are lists that processes concatenate ("cat"), and not running sums: a mean of fractions depends in its last
-bit on the order in which it is summed, and only with the terms of every sample can it be summed in the order of
-`evaluate`, that of the sample ids. Two numbers a sample (40 for `PooledParsingMIoU`) are little to keep. Samples in id
-order give the digits of `evaluate` to the last bit, over several processes where each has one stretch of that order;
-in any other order a mean may differ in its last bit, and what is pooled does not.
+The states are lists that processes concatenate ("cat"), not running sums. The last bit of a mean of fractions depends
+on the order of summation; with the terms of every sample, the sum can use the order of `evaluate`, which is the order
+of the sample ids. The memory cost is small: two numbers per sample (40 for `PooledParsingMIoU`). If the samples arrive
+in id order, the result equals that of `evaluate` to the last bit; with several processes, each must hold one contiguous
+range of that order. In any other order the last bit of a mean may differ; pooled metrics do not change.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from deocc_bench.metrics.mask_specs import PART_RECALL
 from deocc_bench.metrics.rows import sample_row
 from deocc_bench.metrics.spec import all_metrics, get_spec
 
-# An array that a metric of pasted pictures takes beside its own.
+# An optional array of metrics that score composites.
 _OPTIONAL = "fill"
 _BATCH = """Add a batch of samples.
 
-        Masks are bool (N, H, W) or (N, 1, H, W). Pictures are (N, 3, H, W): uint8, which gives the very digits of
-        `evaluate`, or float32 in [0, 1], which is rounded to 8 bits as a saved prediction is; a float `recovered` is
-        clipped to [0, 1] first. Parsings hold LIP ids, integers (N, H, W) or (N, 1, H, W). `fill`: the masks inside
-        which `recovered` is pasted into `image`; None: the true invisible region.
+        Masks are bool (N, H, W) or (N, 1, H, W). Pictures are (N, 3, H, W): either uint8, which results in exactly the
+        numbers of `evaluate`, or float32 in [0, 1], which is rounded to 8 bits like a saved prediction. A float
+        `recovered` is clipped to [0, 1] first. Parsings contain LIP ids, integers (N, H, W) or (N, 1, H, W). `fill`:
+        the masks inside which `recovered` is pasted into `image`; None: the true invisible region.
 
         Raises:
-            ValueError: an array of another dtype, shape or range; says which.
+            ValueError: an array has the wrong dtype, shape or range; the message names it.
         """
 
 
 class SampleMetric(Metric):
-    """What the classes share; make them with `metric_class`, or import them by name from `deocc_bench.metrics`.
+    """Base of the metric classes; get them from `metric_class`, or import them by name from `deocc_bench.metrics`.
 
     Args:
-        kwargs: of `torchmetrics.Metric`.
+        kwargs: options of `torchmetrics.Metric`.
     """
 
     is_differentiable = False
@@ -61,25 +61,25 @@ class SampleMetric(Metric):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # Names of its own: a MetricCollection takes two metrics with equal states for one, and after a perfect first
-        # batch the states of all IoUs are equal.
+        # State names are unique per metric: a MetricCollection merges metrics with equal states, and after a perfect
+        # first batch the states of all IoUs are equal.
         self._sides = [f"{self.metric_id}_{side}" for side in ("numerators", "denominators")]
         for name in self._sides:
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     @property
     def spec(self) -> MetricSpec:
-        """The facts of the metric."""
+        """The spec of the metric."""
         return get_spec(self.metric_id)
 
     def compute(self) -> Tensor:
-        """The value over all samples so far, a float64 scalar; NaN where it is defined on none."""
+        """The value over all samples so far, a float64 scalar; NaN if it is undefined for all of them."""
         num, den = (dim_zero_cat(s).cpu().numpy() if len(s) else np.zeros((0, 1)) for s in self._states())
         value = statistic(num.sum(axis=0), den.sum(axis=0))
         return torch.tensor(float(value), dtype=torch.float64, device=self.device)
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """As in torchmetrics; a process without samples takes part as well."""
+        """Same as in torchmetrics, but a process without samples also participates."""
         terms = sample_terms(self.spec, to_table([{"id": "", "group": ""}]))
         for state, side in zip(self._states(), terms, strict=True):
             if isinstance(state, list) and not state:
@@ -89,7 +89,7 @@ class SampleMetric(Metric):
     def _add(self, batch: dict[str, np.ndarray]) -> None:
         counts = {name: len(values) for name, values in batch.items()}
         if len(set(counts.values())) != 1:
-            raise ValueError(f"Expected all arrays to hold equally many samples, but got {counts}")
+            raise ValueError(f"Expected all arrays to have the same number of samples, but got {counts}")
         samples = [
             SampleArrays(**dict(zip(batch, arrays, strict=True))) for arrays in zip(*batch.values(), strict=True)
         ]
@@ -103,7 +103,7 @@ class SampleMetric(Metric):
 
 
 def _update_of(inputs: tuple[str, ...]) -> Callable[..., None]:
-    """An `update` for these arrays, with their names in its signature: a MetricCollection hands out keywords by it."""
+    """An `update` with these arrays in its signature; a MetricCollection distributes keywords by the signature."""
     optional = (_OPTIONAL,) if {"recovered", "complete"} <= set(inputs) else ()
     kind = Parameter.POSITIONAL_OR_KEYWORD
     names = [Parameter(name, kind) for name in ("self", *inputs)]
@@ -124,7 +124,7 @@ class PartRecall(SampleMetric):
 
     Args:
         part: a LIP class (`left-arm`) or a group of them (`arms`).
-        kwargs: of `torchmetrics.Metric`.
+        kwargs: options of `torchmetrics.Metric`.
 
     Raises:
         UsageError: no such part.
@@ -141,23 +141,26 @@ class PartRecall(SampleMetric):
 
 @cache
 def metric_class(metric_id: str) -> type[SampleMetric]:
-    """The class of a metric, also of one that an installed package brings: `metric_class("dists_human")()`.
+    """The class of a metric, including metrics of installed packages: `metric_class("dists_human")()`.
 
     Raises:
-        UsageError: no such metric, or one that does not follow from the arrays of a sample.
+        UsageError: no such metric, or the metric can't be computed from the arrays of a sample.
     """
     spec = get_spec(metric_id)
     if spec.row is None or spec.terms is None:
-        raise UsageError(f"metric {metric_id!r} needs a network or a set of pictures; `deocc-bench evaluate` gives it")
+        raise UsageError(
+            f"metric {metric_id!r} needs a network or a set of pictures; compute it with `deocc-bench evaluate`"
+        )
     name = spec.torch_class or metric_id
     better = "higher" if spec.higher_is_better else "lower"
-    text = f"`{metric_id}`: {spec.meaning}; {better} is better.\n\nArgs:\n    kwargs: of `torchmetrics.Metric`.\n"
+    arguments = "Args:\n    kwargs: options of `torchmetrics.Metric`.\n"
+    text = f"`{metric_id}`: {spec.meaning}; {better} is better.\n\n{arguments}"
     facts = {
         "metric_id": metric_id,
         "higher_is_better": spec.higher_is_better,
         "update": _update_of(spec.inputs),
         "__doc__": text,
-        # By these pickle finds the class again, through `__getattr__`.
+        # pickle uses these to find the class again, through `__getattr__`.
         "__module__": __name__,
         "__qualname__": name,
     }
@@ -180,7 +183,7 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
         tensor = _flat(name, tensor, "integer", whole)
         if tensor.numel() and not 0 <= int(tensor.min()) <= int(tensor.max()) <= 255:
             raise ValueError(
-                f"Expected `{name}` to hold ids from 0 to 255, but got {int(tensor.min())} to {int(tensor.max())}"
+                f"Expected `{name}` to contain ids from 0 to 255, but got {int(tensor.min())} to {int(tensor.max())}"
             )
         tensor = tensor.to(torch.uint8)
     else:
@@ -210,6 +213,6 @@ def _picture(name: str, tensor: Tensor) -> Tensor:
         tensor = tensor.clamp(0, 1) if name == "recovered" else tensor
         # NaN fails both comparisons.
         if not bool(((tensor >= 0) & (tensor <= 1)).all()):
-            raise ValueError(f"Expected `{name}` to hold values in [0, 1], but it has others; uint8 is taken as well")
+            raise ValueError(f"Expected `{name}` to be uint8 or to have values in [0, 1], but it has other values")
         tensor = (tensor * 255).round().to(torch.uint8)
     return tensor.permute(0, 2, 3, 1)

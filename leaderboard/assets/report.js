@@ -6,7 +6,7 @@
   const FIRST_SAMPLES = 6, FIRST_SERIES = 6, FIRST_PICTURED = 8, DENSE = 14;
   const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 4", "12 4", "1 4", "6 2 1 2 1 2"];
 
-  // Everything foreign goes in as text nodes and attributes, never as markup.
+  // Foreign text becomes text nodes and attributes, never markup.
   function el(tag, attributes = {}, ...children) {
     const svg = ["svg", "g", "line", "path", "text", "circle", "rect", "polyline", "title"].includes(tag);
     const node = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
@@ -32,7 +32,7 @@
     return { at: found, text: (v) => v.toFixed(places) };
   }
 
-  // Eight shapes, so that a method is told by shape and dash as well as by colour.
+  // Eight shapes, so that shape and dash also identify a method, not only its colour.
   function marker(k, x, y, r = 4.5) {
     const shapes = [
       `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`,
@@ -50,7 +50,7 @@
 
   function dataTable(head, rows) {
     const tr = (cells, tag) => el("tr", {}, ...cells.map((c, i) => el(i ? tag : "th", i ? { class: "num" } : { scope: "row" }, c)));
-    const details = el("details", {}, el("summary", {}, "The same as a table"));
+    const details = el("details", {}, el("summary", {}, "Show as a table"));
     details.addEventListener("toggle", () => {
       if (details.open && details.children.length === 1) {
         details.append(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "chart data" },
@@ -85,7 +85,7 @@
           heads.forEach((h) => h.setAttribute("aria-sort", h === th ? way : "none"));
           const sign = way === "ascending" ? 1 : -1;
           const keyed = rows.map((r, i) => [r, i, key === "name" ? r.dataset.name : numeric(r, key)]);
-          // What has no value stays at the end whichever way.
+          // Rows without a value stay at the end in both directions.
           keyed.sort((a, b) => a[2] === null || b[2] === null ? (a[2] === null) - (b[2] === null) || a[1] - b[1]
             : (a[2] < b[2] ? -sign : a[2] > b[2] ? sign : a[1] - b[1]));
           body.append(...keyed.map((k) => k[0]));
@@ -113,7 +113,7 @@
         const column = byId.get(select.value), i = column.index;
         const rows = group.rows.map((r, k) => ({ ...r, k, v: r.values[i], ci: r.ci[i] })).filter((r) => r.v !== null);
         rows.sort((a, b) => (column.up ? b.v - a.v : a.v - b.v));
-        if (!rows.length) { fill(panel.querySelector(".chart"), el("p", { class: "quiet" }, "No run defines it.")); return; }
+        if (!rows.length) { fill(panel.querySelector(".chart"), el("p", { class: "quiet" }, "This metric is undefined for all runs.")); return; }
         const chart = panel.querySelector(".chart"), w = Math.max(280, chart.clientWidth || 520);
         const left = Math.min(170, w * 0.34), right = 58, line = 24, h = rows.length * line + 34;
         let [low, high] = extent(rows.flatMap((r) => [r.v, ...(r.ci || [])]));
@@ -148,7 +148,7 @@
         const q = byId.get(pick.value), t = byId.get(time.value);
         const points = group.rows.map((r, k) => ({ k, name: r.name, full: r.full, ranked: r.ranked, x: r.values[t.index], y: r.values[q.index] })).filter((p) => p.ranked && p.x > 0 && p.y !== null);
         const chart = panel.querySelector(".chart");
-        if (!points.length) { fill(chart, el("p", { class: "quiet" }, "No run has both numbers.")); return; }
+        if (!points.length) { fill(chart, el("p", { class: "quiet" }, "No run has both values.")); return; }
         const best = (a, b) => (q.up ? a >= b : a <= b), strictly = (a, b) => (q.up ? a > b : a < b);
         const front = points.filter((p) => p.ranked && !points.some((o) => o.ranked && o !== p && o.x <= p.x && best(o.y, p.y) && (o.x < p.x || strictly(o.y, p.y)))).sort((a, b) => a.x - b.x);
         const w = Math.max(280, chart.clientWidth || 520), h = Math.max(260, Math.min(380, w * 0.62)), left = 52, bottom = 44, top = 12, right = 16;
@@ -163,7 +163,7 @@
         ty.at.forEach((v) => svg.append(el("line", { class: "grid", x1: left, x2: w - right, y1: y(v), y2: y(v) }), el("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, ty.text(v))));
         const powers = [];
         for (let e = Math.floor(x0); e <= Math.ceil(x1); e++) (x1 - x0 > 2.2 ? [1] : x1 - x0 > 1 ? [1, 3] : [1, 2, 5]).forEach((m) => powers.push(m * 10 ** e));
-        // A narrow range may hold no round power of ten: then round steps, on the same scale.
+        // A narrow range may contain no power of ten; then use round steps on the same scale.
         const inside = powers.filter((v) => Math.log10(v) >= x0 && Math.log10(v) <= x1);
         const steps = ticks(10 ** x0, 10 ** x1, 4), narrow = inside.length < 3;
         (narrow ? steps.at : inside).filter((v) => Math.log10(v) >= x0 && Math.log10(v) <= x1).forEach((v) => svg.append(el("line", { class: "grid", x1: x(v), x2: x(v), y1: top, y2: h - bottom }), el("text", { x: x(v), y: h - bottom + 18, "text-anchor": "middle" }, narrow ? steps.text(v) : String(+v.toPrecision(1)))));
@@ -183,7 +183,7 @@
           }
           svg.append(g);
         });
-        fill(chart, svg, el("p", { class: "quiet" }, "Filled and joined: no ranked method is both better and faster."),
+        fill(chart, svg, el("p", { class: "quiet" }, "Filled and joined: methods for which no ranked method is both better and faster."),
           dataTable(["method", heading(q), heading(t)], () => points.map((p) => [p.name, fixed(p.y, q.decimals), fixed(p.x, t.decimals)])));
       };
       pick.addEventListener("change", draw); time.addEventListener("change", draw); redraw(draw);
@@ -260,7 +260,7 @@
         const data = group.pairs[select.value], column = byId.get(select.value);
         const value = (key, i, j) => { const v = data[key][at(Math.min(i, j), Math.max(i, j))]; return v === null || i < j ? v : -v; };
         const known = data.d.filter((v) => v !== null).map(Math.abs), top = Math.max(...known, 1e-12);
-        panel.querySelector(".explain").textContent = `Row minus column. ▲ the row is better, ▼ it is worse, at p ≤ 0.05 (paired permutation test over ${data.clusters} source humans, Holm-corrected over all pairs of ranked methods); no sign: can't be told apart. Choose a cell for its interval.`;
+        panel.querySelector(".explain").textContent = `Row minus column. ▲ the row is better, ▼ it is worse, at p ≤ 0.05 (paired permutation test over ${data.clusters} source humans, Holm-corrected over all pairs of ranked methods); no sign: not significant. Select a cell to see its interval.`;
         fill(matrix, el("thead", {}, el("tr", {}, el("td", {}), ...group.rows.map((r) => el("th", { scope: "col", title: r.full }, el("span", {}, r.name))))),
           el("tbody", {}, ...group.rows.map((r, i) => el("tr", {}, el("th", { scope: "row", title: r.full }, r.name), ...group.rows.map((c, j) => {
             if (i === j) return el("td", { class: "self", "aria-label": "the same" });
@@ -268,7 +268,7 @@
             if (d === null) return el("td", { class: "self" }, "–");
             const good = p !== null && p <= 0.05, better = d > 0 === column.up, sign = good && d !== 0 ? (better ? "▲" : "▼") : "·";
             const strength = Math.round(8 + (Math.abs(d) / top) * 42);
-            const button = el("button", { type: "button", "data-pair": `${i},${j}`, "aria-label": `${r.name} minus ${c.name}: ${signed(d, column.decimals)}${good ? (better ? ", better" : ", worse") : ", not told apart"}` }, el("span", { class: "d" }, signed(d, column.decimals) + " "), sign);
+            const button = el("button", { type: "button", "data-pair": `${i},${j}`, "aria-label": `${r.name} minus ${c.name}: ${signed(d, column.decimals)}${good ? (better ? ", better" : ", worse") : ", not significant"}` }, el("span", { class: "d" }, signed(d, column.decimals) + " "), sign);
             if (good) button.style.setProperty("--cell", `color-mix(in srgb, ${better ? "var(--s0)" : "var(--s1)"} ${strength}%, var(--card))`);
             return el("td", {}, button);
           })))));
@@ -322,31 +322,31 @@
           node.append(el("p", { class: "scores" }, ...ks.flatMap((k) => [el("span", { title: group.rows[k].full }, `${group.rows[k].name} ${score(k, i)}`)])));
           return node;
         }
-        const slider = el("input", { type: "range", min: 0, max: 100, value: 100, "aria-label": `Reveal the answers to ${data.ids[i]}` });
+        const slider = el("input", { type: "range", min: 0, max: 100, value: 100, "aria-label": `Reveal the predictions for ${data.ids[i]}` });
         slider.addEventListener("input", () => node.style.setProperty("--reveal", slider.value / 100));
         const size = sources.size, strip = el("div", { class: "strip" });
         strip.append(shot("input", null, photo(sources.input, `Input ${data.ids[i]}, the person partly hidden`, "", size)));
-        if (sources.complete) strip.append(shot("truth", null, photo(sources.complete, `Truth of ${data.ids[i]}: the person without what hides them`, "", size)));
+        if (sources.complete) strip.append(shot("ground truth", null, photo(sources.complete, `Ground truth of ${data.ids[i]}: the person without occluders`, "", size)));
         if (group.task !== "content") strip.append(shot("true mask", null, photo(sources.input, "", "under", size), photo(sources.truth, `True mask of ${data.ids[i]}`, "layer", size)));
         ks.forEach((k) => {
           const name = group.rows[k].name, mask = sources[`m${k}`], image = sources[`i${k}`];
           const said = (of) => `${name} on ${data.ids[i]}, ${of.metric.heading} ${score(k, i, of)}`;
-          // A joint run has two pictures, each with the number that is about it.
+          // A joint run has two pictures, each with its own metric.
           const own = data.content || data;
           if (mask) strip.append(shot(name, score(k, i), photo(sources.input, "", "under", size), photo(mask, `Mask of ${said(data)}`, "layer", size)));
           if (image) strip.append(shot(name, score(k, i, own), photo(sources.input, "", "", size), photo(image, `Recovered by ${said(own)}`, "answer", size)));
-          if (!mask && !image) strip.append(shot(name, score(k, i), el("p", { class: "quiet" }, "no picture kept")));
+          if (!mask && !image) strip.append(shot(name, score(k, i), el("p", { class: "quiet" }, "no picture available")));
         });
-        node.append(el("label", { class: "reveal" }, el("span", {}, "input"), slider, el("span", {}, "answer")), strip);
+        node.append(el("label", { class: "reveal" }, el("span", {}, "input"), slider, el("span", {}, "prediction")), strip);
         return node;
       };
       const draw = () => {
         const found = sorted();
-        // With pictures at hand for some samples only, those come first within the order.
+        // If only some samples have pictures, those come first within the order.
         const first = anyPictures ? [...found.filter(pictured), ...found.filter((i) => !pictured(i))] : found;
         fill(cards, ...first.slice(0, limit).map(card));
         more.hidden = found.length <= limit;
-        count.textContent = `${Math.min(limit, found.length)} of ${found.length} samples, by ${heading(data.metric)}${data.content && anyPictures ? `; below recovered pictures ${heading(data.content.metric)}` : ""}${anyPictures && Object.keys(group.pictures).length < n ? `; ${Object.keys(group.pictures).length} have pictures and come first` : ""}`;
+        count.textContent = `${Math.min(limit, found.length)} of ${found.length} samples, by ${heading(data.metric)}${data.content && anyPictures ? `; recovered pictures by ${heading(data.content.metric)}` : ""}${anyPictures && Object.keys(group.pictures).length < n ? `; ${Object.keys(group.pictures).length} have pictures and come first` : ""}`;
       };
       const restart = () => { limit = FIRST_SAMPLES; draw(); };
       [order, by].forEach((s) => s.addEventListener("change", restart));
@@ -356,7 +356,7 @@
     }
   });
 
-  // Charts are drawn when they come near the screen, and again when the width has changed.
+  // Charts are drawn when they come near the viewport, and again when the width changes.
   function whenSeen(node, draw) {
     const seen = new IntersectionObserver((entries) => { if (entries.some((e) => e.isIntersecting)) { seen.disconnect(); draw(); } }, { rootMargin: "600px" });
     seen.observe(node);

@@ -104,7 +104,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path, means: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         ex.find_extractor(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("weights")
-    with pytest.raises(InputError, match="no TorchScript file"):
+    with pytest.raises(InputError, match="not a TorchScript file"):
         ex.find_extractor(tmp_path / "text.pt")
     np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
     zipped = ex.find_extractor(tmp_path / "arrays.npz")
@@ -144,11 +144,11 @@ def test_what_cannot_be_had_is_a_reason_not_an_error(tmp_path: Path, means: Path
     monkeypatch.delenv("DEOCC_OFFLINE", raising=False)
     nowhere = ex.find_extractor(cache=tmp_path / "c", url=(tmp_path / "gone.pt").as_uri())
     assert isinstance(nowhere, ex.Unavailable)
-    assert "could not be fetched" in nowhere.reason
+    assert "could not be downloaded" in nowhere.reason
     assert "--fid-extractor" in nowhere.reason
     other = ex.find_extractor(cache=tmp_path / "c", url=means.as_uri())
     assert isinstance(other, ex.Unavailable)
-    assert "another checksum" in other.reason
+    assert "whose checksum is not" in other.reason
     assert not list((tmp_path / "c").glob("*")), "nothing is left behind"
     off = ex.find_extractor(cache=tmp_path / "c", fetch=False)
     assert isinstance(off, ex.Unavailable)

@@ -74,7 +74,13 @@ def test_the_parts_of_the_time_add_up(tiny: Path, methods_file: Path, tmp_path: 
     method = load_method(f"{methods_file}:Full")
     work = job(tiny, tmp_path / "fake", "joint", batch_size=5)
     spent = inference.run(
-        method, work.dataset, "test", work.ids, work.settings, tmp_path / "fake", clock=lambda: float(next(ticks))
+        method,
+        work.dataset,
+        "test",
+        work.ids,
+        work.settings,
+        predictions=tmp_path / "fake",
+        clock=lambda: float(next(ticks)),
     )
     # Four batches (two of each size): each spends one tick in each part.
     assert (spent.data, spent.compute, spent.write, spent.samples) == (4.0, 4.0, 4.0, 14)
@@ -125,14 +131,14 @@ def go_resumed(methods_file: Path, work: Job, at: str) -> list[RunResult]:
     [
         ("raise", "RuntimeError: out of ideas"),
         ("exit", "SystemExit"),
-        ("nan", "sample 'test-1-v1': the amodal mask holds NaN"),
+        ("nan", "sample 'test-1-v1': the amodal mask contains NaN"),
         ("float", "must be bool .* got float32; threshold"),
         ("size", r"must be bool .* got bool \(4, 63, 48\)"),
-        ("few", "3 answers of amodal mask for 4 samples"),
+        ("few", "the amodal mask array has 3 entries for 4 samples"),
         ("none", "must be a numpy array.* got NoneType"),
         ("list", "must be a numpy array.* got list"),
         ("single", r"must be bool \(4, 64, 48\), got a single float64"),
-        ("label", "sample 'test-1-v1': the parsing holds id 20"),
+        ("label", "sample 'test-1-v1': the parsing contains id 20"),
     ],
 )
 def test_a_failing_method_is_named_and_what_was_done_is_kept(
@@ -156,13 +162,13 @@ def test_a_failing_method_is_named_and_what_was_done_is_kept(
 
 
 def test_a_method_that_hangs_is_given_up(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(MethodError, match=r"'test-1-v1'.*no answer within 0.2 s"):
+    with pytest.raises(MethodError, match=r"'test-1-v1'.*no result within 0.2 s"):
         go(f"{methods_file}:Bad", job(tiny, tmp_path, "mask", timeout=0.2), how="hang", at="test-1-v1")
 
 
 def test_a_run_is_not_overwritten(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
     go(f"{methods_file}:Grow", job(tiny, tmp_path / "run", "mask"))
-    with pytest.raises(InputError, match=r"already holds a run.*--resume"):
+    with pytest.raises(InputError, match=r"already contains a run.*--resume"):
         go(f"{methods_file}:Grow", job(tiny, tmp_path / "run", "mask"))
     with pytest.raises(UsageError, match="differs in method"):
         go(f"{methods_file}:Grow", job(tiny, tmp_path / "run", "mask", resume=True), by=5)
@@ -187,9 +193,9 @@ def test_a_stale_optional_file_does_not_survive_a_resume(tiny: Path, methods_fil
 @pytest.mark.slow
 def test_methods_that_learn(tiny: Path, few: Path, methods_file: Path, tmp_path: Path) -> None:
     work = job(tiny, tmp_path / "run", "mask")
-    with pytest.raises(UsageError, match="say from which"):
+    with pytest.raises(UsageError, match="name the split"):
         go(f"{methods_file}:Learner", work)
-    with pytest.raises(UsageError, match="would learn from 'test'"):
+    with pytest.raises(UsageError, match="would learn from split 'test'"):
         go(f"{methods_file}:Learner", replace(work, fit_dataset=work.dataset, fit_split="test"))
     (result,) = go(f"{methods_file}:Learner", replace(work, fit_dataset=work.dataset, fit_split="train"))
     assert result.protocol["fit_split"] == "train"
@@ -200,7 +206,7 @@ def test_methods_that_learn(tiny: Path, few: Path, methods_file: Path, tmp_path:
     assert other.fingerprint != work.dataset.fingerprint
     again = job(tiny, tmp_path / "leak", "mask", fit_dataset=other, fit_split="test")
     (leaky,) = go(f"{methods_file}:Learner", again)
-    assert "names 2 of the 5 scored groups, e.g. 'test-0'" in leaky.notes[0]
+    assert "contains 2 of the 5 scored groups, e.g. 'test-0'" in leaky.notes[0]
 
 
 @pytest.mark.slow

@@ -179,7 +179,7 @@ def test_a_convention_is_added(tiny: Path, runs: Path, tmp_path: Path) -> None:
     (result,) = evaluate.rescore(runs / "grow" / "predictions", job(tiny, tmp_path, "mask", convention="segan"))
     assert result.protocol["convention"] == "segan"
     assert result.value("si_iou[segan]") == pytest.approx(result.value("invisible_recall"))
-    with pytest.raises(DeoccError, match="scores masks"):
+    with pytest.raises(DeoccError, match="is for masks"):
         evaluate.rescore(runs / "full" / "predictions", job(tiny, tmp_path / "c", "content", convention="segan"))
 
 
@@ -267,7 +267,7 @@ def test_commands_from_end_to_end(
     assert run("evaluate", folder, *common, "--task", "mask", "--out", tmp_path / "b").exit_code == 0
     assert (tmp_path / "a" / "samples.csv").read_bytes() == (tmp_path / "b" / "samples.csv").read_bytes()
     taken = run("evaluate", folder, *common, "--task", "mask", "--out", tmp_path / "b")
-    assert "already holds a run" in str(taken.exception)
+    assert "already contains a run" in str(taken.exception)
     limited = run("evaluate", folder, *common, "--task", "mask", "--out", tmp_path / "c", "--limit", 3, "--json")
     assert json.loads(limited.stdout)["dataset"]["n"] == 3
     compared = run("compare", tmp_path / "a", tmp_path / "b", "--json")
@@ -344,11 +344,11 @@ def test_distances_of_another_network_go_by_their_own_name(
     assert name.startswith("fd[means@")
     assert first[name]["value"] > 0
     assert first["fid"]["value"] is None
-    assert "whose distances are called fd and kd" in first["fid"]["reason"]
+    assert "its distances are called fd and kd" in first["fid"]["reason"]
     assert json.loads(run("score", runs / "full", *common).stdout)["metrics"] == first
     without = json.loads(run("score", runs / "full", "--data", tiny, "--resamples", 0, "--json").stdout)
     assert without["metrics"]["fid"]["value"] is None
-    assert "fetching is off" in without["metrics"]["fid"]["reason"]
+    assert "downloads are off" in without["metrics"]["fid"]["reason"]
 
 
 def test_tables_round_trip(runs: Path) -> None:
@@ -363,7 +363,7 @@ def test_tables_round_trip(runs: Path) -> None:
     [
         (("predictions:", "--task", "mask"), "names no folder"),
         (("FILE:Paint", "--task", "content", "--initial-mask", "dilate:3"), "'content' has no initial mask"),
-        (("FILE:Paint", "--task", "content", "--convention", "ahp"), "'ahp' scores masks"),
+        (("FILE:Paint", "--task", "content", "--convention", "ahp"), "'ahp' is for masks"),
     ],
 )
 def test_contradictions_are_told_before_the_run(

@@ -93,7 +93,7 @@ def test_warm_up_reaches_runs_and_seconds() -> None:
     clock, log = FakeClock(), list[str]()
     method = Method("m", "m", "", Timed(clock, [0.01], log))
     timed = TimedMethod(
-        "m", timed_method.top_stages(method), timed_method.inputs(method, timed_method.synthetic_batch(1, 32, 32))
+        "m", timed_method.top_stages(method), timed_method.first_inputs(method, timed_method.synthetic_batch(1, 32, 32))
     )
     latency.measure([timed], CpuTimer(clock), Effort(1, 0.0, 10, 0.0), clock)
     assert (len(log), len(timed.runs)) == (11, 1)
@@ -134,7 +134,7 @@ def test_less_than_the_protocol_is_said() -> None:
     assert Effort().deviations == []
     assert len(Effort(runs=10, warmup_runs=2).deviations) == 2
     report, _ = bench([0.01], effort=Effort(10, 0.0, 2, 0.0))
-    assert "not by the protocol: measured 10 runs" in tables.format_latency(report)
+    assert "deviation from the protocol: measured at least 10 runs" in tables.format_latency(report)
 
 
 def test_throughput() -> None:

@@ -84,7 +84,7 @@ def test_a_run_as_it_was_made_is_verified_to_the_last_bit(runs: Path, tiny: Path
     assert found.predictions_digest == record.predictions_digest
     run = check(runs / name, tiny)
     defined = sum(m["value"] is not None for m in record.metrics.values())
-    assert run.verified == f"verified: {defined} of {defined} numbers scored anew"
+    assert run.verified == f"verified: {defined} of {defined} numbers reproduced"
     assert defined >= 8
     assert not run.flagged
 
@@ -135,8 +135,8 @@ def test_an_edited_prediction_is_found(copy: Callable[[str], Path], tiny: Path, 
     images.write_png(path, pixels if file.endswith(("images", "parsing")) else pixels > 0)
     run = check(folder, tiny)
     assert run.verified == "failed"
-    assert "the predictions are not those that were scored" in run.findings[0]
-    assert "gives other numbers" in run.findings[1]
+    assert "the predictions were changed after scoring" in run.findings[0]
+    assert "gives different numbers" in run.findings[1]
 
 
 def test_what_can_not_be_scored_anew_is_a_finding(copy: Callable[[str], Path], tiny: Path) -> None:
@@ -145,7 +145,7 @@ def test_what_can_not_be_scored_anew_is_a_finding(copy: Callable[[str], Path], t
     assert "1 of 14 samples have no prediction" in check(folder, tiny).findings[0]
     whole = copy("joint")
     forge(whole, lambda content: content["dataset"].update(n=8))
-    assert "the samples that it names are not those" in check(whole, tiny).findings[0]
+    assert "its samples are not those" in check(whole, tiny).findings[0]
 
 
 def test_chosen_samples_are_those_of_the_table(tiny: Path, methods_file: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_chosen_samples_are_those_of_the_table(tiny: Path, methods_file: Path, t
 
 def test_a_best_of_k_row_is_not_taken_for_a_method(runs: Path, tiny: Path) -> None:
     assert "no prediction folder" in (check(runs / "dice/best-of-k", tiny).verified or "")
-    with pytest.raises(DeoccError, match="chosen by the truth"):
+    with pytest.raises(DeoccError, match="selected with the ground truth"):
         rescore_run(runs / "dice/best-of-k", DatasetReader(tiny))
 
 
@@ -181,12 +181,12 @@ def test_numbers_of_a_network_that_is_gone_are_left_out_with_the_reason(
 
     forge(folder, edit)
     found = rescore_run(folder, DatasetReader(tiny)).metrics
-    assert "fetching is off" in found["fid"]["reason"]
-    assert found["fd[mine@01234567]"]["reason"] == "the network mine@01234567 is not at hand"
+    assert "downloads are off" in found["fid"]["reason"]
+    assert found["fd[mine@01234567]"]["reason"] == "the network mine@01234567 is not available"
     run = check(folder, tiny)
     assert not run.flagged
     defined = sum(m["value"] is not None for m in run.record.metrics.values())
-    assert run.verified == f"verified: {defined - 2} of {defined} numbers scored anew"
+    assert run.verified == f"verified: {defined - 2} of {defined} numbers reproduced"
 
 
 def test_the_command_exits_1_on_a_forged_run(runs: Path, copy: Callable[[str], Path], tiny: Path) -> None:
@@ -199,5 +199,5 @@ def test_the_command_exits_1_on_a_forged_run(runs: Path, copy: Callable[[str], P
     forge(folder, lambda content: content["metrics"]["amodal_iou_mean"].update(value=0.99))
     forged = go(folder)
     assert forged.exit_code == 1
-    assert "scoring the predictions anew gives other numbers" in json.dumps(json.loads(forged.stdout)["findings"])
+    assert "scoring the predictions again gives different numbers" in json.dumps(json.loads(forged.stdout)["findings"])
     assert np.isclose(read_result(folder).value("amodal_iou_mean") or 0, 0.99)

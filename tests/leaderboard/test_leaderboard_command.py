@@ -30,4 +30,4 @@ def test_a_single_run_and_wrong_paths(make_run: Any, tmp_path: Path) -> None:
 
 def test_figures_with_nothing_to_draw(make_run: Any, tmp_path: Path) -> None:
     done = CliRunner().invoke(figures, [str(make_run("a")), "--out", str(tmp_path / "f"), "--columns", "mask_l1"])
-    assert "nothing to draw" in str(done.exception)
+    assert "no figures were drawn" in str(done.exception)

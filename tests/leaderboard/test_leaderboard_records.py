@@ -79,11 +79,11 @@ def test_edited_number_is_flagged_in_every_output(make_run: Any, tmp_path: Path,
     out = tmp_path / "out"
     made = make(LeaderboardRequest((honest, forged), out, figures=False))
     assert list(made.findings) == [str(forged)]
-    reason = "samples.csv gives other numbers" if mend_digest else "changed after the run"
-    for name, word in (("csv", reason), ("md", "CHANGED"), ("tex", "CHANGED"), ("html", "Not to be trusted")):
+    reason = "samples.csv gives different numbers" if mend_digest else "changed after the run"
+    for name, word in (("csv", reason), ("md", "CHANGED"), ("tex", "CHANGED"), ("html", "untrusted record")):
         text = (out / f"leaderboard.{name}").read_text()
         assert word in text, name
-        assert "NOT TO BE TRUSTED" in text, name
+        assert "UNTRUSTED" in text, name
     # It can't win either.
     assert "| 1 | honest" in (out / "leaderboard.md").read_text()
     assert "**0.990**" not in (out / "leaderboard.md").read_text()
@@ -108,7 +108,7 @@ def test_verify_compares_numbers_and_digest(metric: Any, make_run: Any) -> None:
     (run,) = load_runs([folder])
     same = check_predictions(run, [Dataset()], lambda folder, data: Rescored(run.record.metrics, "p" * 64))  # type: ignore[list-item]
     assert not same.flagged
-    assert same.verified == "verified: 4 of 4 numbers scored anew"
+    assert same.verified == "verified: 4 of 4 numbers reproduced"
     other = {**run.record.metrics, "mask_l1": metric(0.123, "mask_l1/1", 60)}
     odd = check_predictions(run, [Dataset()], lambda folder, data: Rescored(other, "q" * 64))  # type: ignore[list-item]
     assert len(odd.findings) == 2
@@ -121,7 +121,7 @@ def test_verify_says_what_it_could_not_do(make_run: Any) -> None:
     def never(folder: Path, data: Any) -> Rescored:
         raise AssertionError
 
-    assert "its dataset was not given" in (check_predictions(run, [], never).verified or "")
+    assert "its dataset was not provided" in (check_predictions(run, [], never).verified or "")
 
 
 def test_verify_without_a_dataset_is_refused_and_what_was_not_verified_is_said(make_run: Any, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_verify_without_a_dataset_is_refused_and_what_was_not_verified_is_said(m
 
     request = LeaderboardRequest((kept, bare), tmp_path / "out", datasets=(Dataset(),), verify=True, figures=False)  # type: ignore[arg-type]
     made = make(request, rescore=rescore)
-    assert "the predictions of 1 of 2 runs, scored anew, give the same numbers" in made.text
-    assert "not verified: the run holds no predictions" in made.text
+    assert "scoring the predictions of 1 of 2 runs again gives the same numbers" in made.text
+    assert "not verified: the run has no predictions" in made.text
     assert not made.findings
 
 
@@ -157,7 +157,7 @@ def test_dataset_that_changed_since_is_marked(make_run: Any, tmp_path: Path) -> 
     made = make(
         LeaderboardRequest((make_run("a"),), tmp_path / "out", datasets=(changed,), figures=False),  # type: ignore[arg-type]
     )
-    assert "dataset was changed since" in next(iter(made.findings.values()))[0]
+    assert "dataset was changed after the run" in next(iter(made.findings.values()))[0]
 
 
 def claims_file(tmp_path: Path, content: Any) -> Path:
@@ -184,7 +184,7 @@ def test_claims_stand_apart(make_run: Any, tmp_path: Path) -> None:
     [
         ({"method": "m", "dataset": "d", "value": "0.5", "source": "s"}, "must be a number"),
         ({"method": "m", "dataset": "d", "value": 0.5}, "no 'source'"),
-        ([], "no object"),
+        ([], "not an object"),
     ],
 )
 def test_bad_claims_are_refused(tmp_path: Path, entry: Any, problem: str) -> None:
@@ -206,5 +206,5 @@ def test_speed_report(make_run: Any, tmp_path: Path) -> None:
     speed = read_speed([path])
     assert speed.value(run, "latency_p50_ms") == 2.5
     assert speed.value(run, "run_ms_per_sample") == pytest.approx(10)
-    with pytest.raises(InputError, match="no latency report"):
+    with pytest.raises(InputError, match="not a latency report"):
         read_speed([claims_file(tmp_path, {"methods": [{}]})])

@@ -54,7 +54,7 @@ def test_a_parsing_of_the_visible_part_is_the_methods_own_or_cut_from_the_whole(
 
 
 def test_parsing_that_is_needed_and_not_made_is_asked_for() -> None:
-    with pytest.raises(OutputError, match=r"samples 'a', 'b': recover\(\) needs parsing, but complete\(\) gave none"):
+    with pytest.raises(OutputError, match=r"recover\(\) needs parsing, but complete\(\) returned none"):
         hand_over(batch(), MaskOutput(amodal()), ("parsing",))
 
 
@@ -97,7 +97,7 @@ def test_a_parsing_of_the_visible_part_is_checked_like_the_other() -> None:
     whole = np.zeros((2, 4, 6), np.uint8)
     wrong = whole.copy()
     wrong[1, 0, 0] = 20
-    with pytest.raises(OutputError, match="sample 'b': the modal parsing holds id 20"):
+    with pytest.raises(OutputError, match="sample 'b': the modal parsing contains id 20"):
         check_masks(MaskOutput(amodal(), None, whole, wrong), batch())
     with pytest.raises(OutputError, match="the modal parsing must be uint8"):
         check_masks(MaskOutput(amodal(), None, whole, wrong.astype(np.int64)), batch())

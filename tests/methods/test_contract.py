@@ -38,8 +38,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"version": ["1"]}, "method 'Mine': version is ['1']; give a text or a number"),
     ({"needs": 3}, "method 'Mine': needs is 3; give names out of initial, modal, amodal, parsing, gpu, fit, truth"),
     ({"needs": ("initial", 3)}, "method 'Mine': needs is ('initial', 3); give names out of initial, modal"),
-    ({"needs": ("modall",)}, "method 'Mine': needs holds an unknown need 'modall'; did you mean 'modal'?"),
-    ({"complete_needs": ("masks",)}, "method 'Mine': complete_needs holds an unknown need 'masks'"),
+    ({"needs": ("modall",)}, "method 'Mine': needs contains an unknown need 'modall'; did you mean 'modal'?"),
+    ({"complete_needs": ("masks",)}, "method 'Mine': complete_needs contains an unknown need 'masks'"),
     ({"needs": ("fit",)}, "method 'Mine' needs 'fit', but has no fit(dataset, split)"),
     ({"needs": "truth"}, "method 'Mine' needs 'truth', but has no reveal(dataset, split)"),
     ({"needs": ("fit",), "fit": 3}, "method 'Mine': fit is 3; give a function"),
@@ -50,13 +50,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"latency_stages": []}, "method 'Mine': latency_stages is []; give a function"),
     ({"recover": "images"}, "method 'Mine': recover is 'images'; give a function"),
     ({"name": "dice", "samples": 3}, "method 'dice': complete(batch) can't be called as complete(batch, seed=...)"),
-    ({"complete": seeded}, "called as complete(batch); declare samples if it is random"),
+    ({"complete": seeded}, "called as complete(batch); declare `samples` if it is random"),
     (
         {"complete": both, "recover": seeded},
         "method 'Mine': recover(batch, seed) can't be called as recover(batch)",
     ),
     ({"version": property(lambda self: 1 / 0)}, "method 'Mine': version can't be read: ZeroDivisionError"),
-    ({"complete": None}, "method 'Mine' has neither complete(batch) nor recover(batch); give its class one of them"),
+    ({"complete": None}, "method 'Mine' has neither complete(batch) nor recover(batch); add one of them to its class"),
     *[
         (
             {"samples": draws, "complete": seeded},

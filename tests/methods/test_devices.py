@@ -34,11 +34,11 @@ def test_devices_are_resolved(monkeypatch: pytest.MonkeyPatch, gpus: int, asked:
 @pytest.mark.parametrize(
     ("gpus", "asked", "message"),
     [
-        (0, "cuda", "device 'cuda': torch sees no GPU here; say --device cpu or install a CUDA torch"),
-        (0, "cuda:1", "device 'cuda:1': torch sees no GPU here"),
-        (1, "cuda:1", "device 'cuda:1': torch sees 1 GPU here; the first is cuda:0"),
-        (2, "cuda:2", "device 'cuda:2': torch sees 2 GPUs here"),
-        (2, "gpu", "unknown device 'gpu'; say auto, cpu, cuda or cuda:N"),
+        (0, "cuda", "device 'cuda': torch sees no GPU; use --device cpu or install a CUDA build of torch"),
+        (0, "cuda:1", "device 'cuda:1': torch sees no GPU"),
+        (1, "cuda:1", "device 'cuda:1': torch sees 1 GPU; the first is cuda:0"),
+        (2, "cuda:2", "device 'cuda:2': torch sees 2 GPUs"),
+        (2, "gpu", "unknown device 'gpu'; use auto, cpu, cuda or cuda:N"),
         (2, "cuda:", "unknown device 'cuda:'"),
         (2, "cuda:1x", "unknown device 'cuda:1x'"),
     ],
@@ -78,5 +78,5 @@ def test_the_option_takes_names_alone() -> None:
     assert runner.invoke(command, []).output == "auto\n"
     refused = runner.invoke(command, ["--device", "gpu"])
     assert isinstance(refused.exception, UsageError)
-    assert str(refused.exception) == "unknown device 'gpu'; say auto, cpu, cuda or cuda:N"
+    assert str(refused.exception) == "unknown device 'gpu'; use auto, cpu, cuda or cuda:N"
     assert "[auto|cpu|cuda|cuda:N]" in runner.invoke(command, ["--help"]).output

@@ -58,10 +58,10 @@ def test_file_and_module(methods_file: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("spec", "options", "error", "message"),
     [
         ("sizd", {}, UsageError, "unknown method 'sizd'; did you mean 'sized'"),
-        ("FILE", {}, UsageError, "name the class too"),
+        ("FILE", {}, UsageError, "add the name of the class"),
         ("FILE:Grwo", {}, UsageError, "did you mean 'Grow'"),
         ("FILE:Neither", {}, DeoccError, "neither complete"),
-        ("FILE:Broken", {}, DeoccError, "can't be made: ValueError: no weights"),
+        ("FILE:Broken", {}, DeoccError, "can't be created: ValueError: no weights"),
         ("FILE:Grow", {"bye": 1}, UsageError, "unknown option 'bye'; did you mean 'by'"),
         ("FILE:Grow:large", {}, UsageError, "takes no preset; leave out ':large'"),
         (
@@ -143,7 +143,7 @@ def test_a_class_and_an_object_are_methods_too() -> None:
 def test_what_is_no_method_is_refused() -> None:
     with pytest.raises(DeoccError, match=r"method 'int' has neither complete\(batch\)"):
         as_method(3)
-    with pytest.raises(UsageError, match="options steps are given with an object"):
+    with pytest.raises(UsageError, match="options steps can't be applied to an object"):
         as_method(Repeat(), {"steps": 2})
     with pytest.raises(UsageError, match="unknown option 'step'; did you mean 'steps'"):
         as_method(Repeat, {"step": 2})

@@ -15,8 +15,7 @@ from metric_rows import mask_row, truth_row
 from deocc_bench.benchmark.lint import lint_ids, lint_mask
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.samples import column, identity_row, read_table, to_table, write_table
-from deocc_bench.metrics.aggregate import aggregate, compare, rank, unavailable
-from deocc_bench.metrics.aggregate import given as given_value
+from deocc_bench.metrics.aggregate import aggregate, compare, distance_value, rank, unavailable
 from deocc_bench.metrics.arrays import SampleArrays, pack, popcount
 from deocc_bench.metrics.breakdown import RATIO_BINS, breakdown, ratio_bin
 from deocc_bench.metrics.masks import boundary, boundary_width
@@ -411,7 +410,7 @@ def test_specs_are_complete() -> None:
     with pytest.raises(UsageError, match="unknown task"):
         specs_for("masks")
     assert unavailable("fid", 9, "no network")["reason"] == "no network"
-    assert given_value("kid", 0.25, 9)["value"] == 0.25
+    assert distance_value("kid", 0.25, 9)["value"] == 0.25
     assert len(CLASSES) == 20
 
 

@@ -132,10 +132,10 @@ def test_its_torch_class_is_imported_by_name(installed: None) -> None:
 @pytest.mark.parametrize(
     ("code", "problem"),
     [
-        (CODE.replace('id="dists_human"', 'id="l1_human"'), "metric 'l1_human' of entry point 'contrast' .* is there"),
-        (CODE.replace('id="dists_human"', 'id="fd[mine]"'), "is there already"),
-        (CODE.replace('region="content"', 'region="picture"'), "to be 'mask' or 'content', got 'picture'; mend or"),
-        ("CONTRAST = 3", "gives a int, not a MetricSpec"),
+        (CODE.replace('id="dists_human"', 'id="l1_human"'), "'l1_human' of entry point 'contrast' .* already exists"),
+        (CODE.replace('id="dists_human"', 'id="fd[mine]"'), "already exists"),
+        (CODE.replace('region="content"', 'region="picture"'), "to be 'mask' or 'content', got 'picture'; fix or"),
+        ("CONTRAST = 3", "provides a int, not a MetricSpec"),
         ("CONTRASTS = 3", "can't be imported"),
     ],
 )

@@ -221,13 +221,13 @@ MASK, PICTURE = torch.zeros(2, 8, 8, dtype=torch.bool), torch.zeros(2, 3, 8, 8)
     [
         ("AmodalIoU", {"predicted": MASK.float(), "amodal": MASK}, r"`predicted` to be a bool tensor .* torch.float32"),
         ("AmodalIoU", {"predicted": MASK[0], "amodal": MASK}, r"`predicted` to be a bool tensor \(N, H, W\)"),
-        ("AmodalIoU", {"predicted": MASK[:1], "amodal": MASK}, "equally many samples"),
+        ("AmodalIoU", {"predicted": MASK[:1], "amodal": MASK}, "same number of samples"),
         ("AmodalIoU", {"predicted": MASK[..., :4], "amodal": MASK}, "Expected `predicted` to be"),
         ("ParsingMIoU", {"predicted_parsing": MASK, "parsing": MASK}, "`predicted_parsing` to be a integer tensor"),
         ("ParsingMIoU", {"predicted_parsing": MASK.int() - 1, "parsing": MASK.int()}, "ids from 0 to 255"),
         ("ParsingMIoU", {"predicted_parsing": MASK.int() + 20, "parsing": MASK.int()}, "below 20"),
-        ("PreservationL1", {"recovered": PICTURE, "image": PICTURE + 2, "modal": MASK}, r"`image` to hold values in"),
-        ("PreservationL1", {"recovered": PICTURE / 0, "image": PICTURE, "modal": MASK}, "`recovered` to hold values"),
+        ("PreservationL1", {"recovered": PICTURE, "image": PICTURE + 2, "modal": MASK}, r"`image` to be uint8 or"),
+        ("PreservationL1", {"recovered": PICTURE / 0, "image": PICTURE, "modal": MASK}, "`recovered` to be uint8 or"),
         ("PreservationL1", {"recovered": PICTURE[:, 0], "image": PICTURE, "modal": MASK}, r"\(N, 3, H, W\)"),
     ],
 )
