@@ -51,7 +51,7 @@ def detector_mask(
     lumpy = _noise(n, 6, rng)  # slow in space, -1..1
     logits += strength * (55 * lumpy + 50 * _noise(n, 14, rng) + np.float32(35 * rng.standard_normal()))
     if cv2.hasNonZero(cover):
-        logits += _at_occluder(seen, cover, _grid(amodal[view], n), lumpy, strength, rng)
+        logits += _at_occluder(seen, cover, _grid(amodal[view], n), lumpy, strength=strength, rng=rng)
     if rng.random() < 0.35 * strength:
         logits[_missed(seen, None if parsing is None else parsing[view], n, rng)] -= 200
     head = np.clip(np.rint(logits), 0, 255).astype(np.uint8)
@@ -89,7 +89,13 @@ def _noise(n: int, cells: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _at_occluder(
-    seen: np.ndarray, cover: np.ndarray, whole: np.ndarray, lumpy: np.ndarray, strength: float, rng: np.random.Generator
+    seen: np.ndarray,
+    cover: np.ndarray,
+    whole: np.ndarray,
+    lumpy: np.ndarray,
+    *,
+    strength: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """What the occluder does to the logits: a gap along its boundary in some places, a leak into it in others.
 

@@ -78,6 +78,7 @@ def bootstrap(
     denominators: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     widths: Sequence[int] | None = None,
+    *,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> np.ndarray:
@@ -115,6 +116,7 @@ def bootstrap_interval(
     numerators: np.ndarray,
     denominators: np.ndarray,
     groups: Sequence[str] | np.ndarray,
+    *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
@@ -122,7 +124,7 @@ def bootstrap_interval(
     """Cluster-bootstrap interval of one statistic; None for fewer than two clusters, which have no spread."""
     if cluster_codes(groups)[1] < 2:
         return None
-    return interval(bootstrap(numerators, denominators, groups, None, resamples, seed)[:, 0], level)
+    return interval(bootstrap(numerators, denominators, groups, resamples=resamples, seed=seed)[:, 0], level)
 
 
 def paired(
@@ -131,6 +133,7 @@ def paired(
     numerators_b: np.ndarray,
     denominators_b: np.ndarray,
     groups: Sequence[str] | np.ndarray,
+    *,
     resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
     seed: int = 0,

@@ -39,11 +39,11 @@ class Human:
     def __post_init__(self) -> None:
         _check_array(self.id, "image", self.image, np.uint8, 3)
         shape = self.image.shape[:2]
-        _check_array(self.id, "mask", self.mask, np.bool_, 2, shape)
+        _check_array(self.id, "mask", self.mask, np.bool_, 2, shape=shape)
         if not self.mask.any():
             raise InvariantError(f"{self.id}: the mask is empty")
         if self.parsing is not None:
-            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape)
+            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape=shape)
             if not np.array_equal(self.parsing > 0, self.mask):
                 raise InvariantError(f"{self.id}: the parsing's foreground is not the mask")
 
@@ -68,7 +68,7 @@ class Occluder:
 
     def __post_init__(self) -> None:
         _check_array(self.id, "image", self.image, np.uint8, 3)
-        _check_array(self.id, "alpha", self.alpha, np.float32, 2, self.image.shape[:2])
+        _check_array(self.id, "alpha", self.alpha, np.float32, 2, shape=self.image.shape[:2])
         low, high = float(self.alpha.min()), float(self.alpha.max())
         if not (low >= 0 and high <= 1):
             raise InvariantError(f"{self.id}: alpha must be in [0, 1], got [{low}, {high}]")
@@ -124,22 +124,22 @@ class Sample:
     def __post_init__(self) -> None:
         _check_array(self.id, "image", self.image, np.uint8, 3)
         shape = self.image.shape[:2]
-        _check_array(self.id, "amodal", self.amodal, np.bool_, 2, shape)
-        _check_array(self.id, "modal", self.modal, np.bool_, 2, shape)
+        _check_array(self.id, "amodal", self.amodal, np.bool_, 2, shape=shape)
+        _check_array(self.id, "modal", self.modal, np.bool_, 2, shape=shape)
         if not self.amodal.any():
             raise InvariantError(f"{self.id}: the amodal mask is empty")
         if np.any(self.modal > self.amodal):
             raise InvariantError(f"{self.id}: the modal mask leaves the amodal mask")
         if self.initial is not None:
-            _check_array(self.id, "initial", self.initial, np.bool_, 2, shape)
+            _check_array(self.id, "initial", self.initial, np.bool_, 2, shape=shape)
         if self.complete is not None:
-            _check_array(self.id, "complete", self.complete, np.uint8, 3, shape)
+            _check_array(self.id, "complete", self.complete, np.uint8, 3, shape=shape)
         if self.parsing is not None:
-            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape)
+            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape=shape)
             if np.any((self.parsing > 0) > self.amodal):
                 raise InvariantError(f"{self.id}: the parsing leaves the amodal mask")
         for o in self.occluders:
-            _check_array(self.id, f"mask of occluder {o.id}", o.mask, np.bool_, 2, shape)
+            _check_array(self.id, f"mask of occluder {o.id}", o.mask, np.bool_, 2, shape=shape)
 
     @property
     def invisible(self) -> np.ndarray:
@@ -233,7 +233,7 @@ def _describe(array: np.ndarray) -> str:
 
 
 def _check_array(
-    name: str, what: str, array: np.ndarray, dtype: type, ndim: int, shape: Sequence[int] | None = None
+    name: str, what: str, array: np.ndarray, dtype: type, ndim: int, *, shape: Sequence[int] | None = None
 ) -> None:
     good = (
         isinstance(array, np.ndarray)
