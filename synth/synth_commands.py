@@ -78,7 +78,7 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
     type=click.Choice(PLACEMENTS),
     default=_DEFAULTS["placement"],
     show_default=True,
-    help="overlap: mostly inside the box of the person; grounded: usual size, on the ground (harder); mixed: both.",
+    help="overlap: mostly inside the box of the person; grounded: usual size, on the ground (harder); mixed: either.",
 )
 @click.option(
     "--behind", default=_DEFAULTS["behind"], show_default=True, help="Probability of an occluder behind the person."
@@ -88,7 +88,7 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
     type=click.Choice(BALANCE),
     default=_DEFAULTS["balance"],
     show_default=True,
-    help="Sample occluder categories with equal probability, or occluders.",
+    help="category: all occluder categories are equally likely; none: all occluders are.",
 )
 @click.option(
     "--harmonise",

@@ -24,8 +24,8 @@ _CURE = "recreate the dataset, or fix the file"
 class _Kind(NamedTuple):
     """A type of JSON value: its name in messages and the test for it."""
 
-    says: str
-    holds: Callable[[Any], bool]
+    name: str
+    matches: Callable[[Any], bool]
 
 
 def _whole(value: Any) -> bool:
@@ -85,10 +85,10 @@ class _Record:
             # Null means "no value"; it is kept in `extra` so that it is written back as null.
             if value is None or name not in kinds:
                 extra[name] = value
-            elif kinds[name].holds(value):
+            elif kinds[name].matches(value):
                 values[name] = value
             else:
-                raise InputError(where, f"{name} must be {kinds[name].says}, got {reprlib.repr(value)}", _CURE)
+                raise InputError(where, f"{name} must be {kinds[name].name}, got {reprlib.repr(value)}", _CURE)
         missing = [name for name in required if name not in values]
         if missing:
             raise InputError(where, f"lacks {', '.join(missing)}", _CURE)

@@ -41,7 +41,11 @@ _EXPORT_OPTIONS = ("shard_size",)
     type=click.Choice(REGIONS),
     help="All regions (default), or only persons by category name (cocoa, kins, d2sa).",
 )
-@click.option("--annotators", type=click.Choice(ANNOTATORS), help="Annotators of each photo (cocoa). Default: first.")
+@click.option(
+    "--annotators",
+    type=click.Choice(ANNOTATORS),
+    help="Use the first annotator of each photo (default), or all (cocoa).",
+)
 @click.option("--split", help="Split name. Default: as exported, otherwise train, val or test by file name.")
 @click.option("--licence", help="Licence of the photos, if the source states none.")
 @click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of KIND. Repeatable.")
