@@ -1,11 +1,11 @@
 """deocc-bench: datasets, networks and a benchmark for human de-occlusion.
 
-The functions of `__all__` are the Python front door: what the commands of `deocc-bench` call, with the same defaults.
-Each is imported when it is first used, so that `import deocc_bench` is quick and needs neither numpy nor torch.
+The functions in `__all__` are the Python API. The commands of `deocc-bench` call them, with the same defaults. Each
+function is imported on first use, so `import deocc_bench` is fast and needs neither numpy nor torch.
 
-The rooms (`synth`, `benchmark`, `baselines`, `models`, `leaderboard`) stand at the top of the repository and are
-installed under this name. In a checkout they are found beside this package, so `import deocc_bench.synth` also works
-without an install and next to another repository that has a `models/` folder of its own.
+The packages `synth`, `benchmark`, `baselines`, `models` and `leaderboard` are top-level folders of the repository and
+are installed as subpackages. In a checkout they are found next to this package, so `import deocc_bench.synth` also
+works without an install, and next to another repository that has its own `models/` folder.
 """
 
 from importlib import import_module
@@ -27,7 +27,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 if (_ROOT / "setup.cfg").is_file() and (_ROOT / "synth" / "__init__.py").is_file():
     __path__.append(str(_ROOT))
 
-# Public name -> the module that holds it. `leaderboard` is not among them: it is the room itself, which can be called.
+# Public name -> its module. `leaderboard` is not listed, because it is the package itself, which is callable.
 _PUBLIC = {
     "compare": "deocc_bench.benchmark.front",
     "complete": "deocc_bench.predict.front",

@@ -1,4 +1,4 @@
-"""`deocc-bench`: a table of commands, each imported when it is called, so that `--help` answers at once."""
+"""`deocc-bench`: a table of commands, each imported when it is called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from deocc_bench.core.registry import load_object, unknown
 
 # name -> (module:command, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("deocc_bench.demo:demo", "Walk the whole road on the embedded humans, offline."),
+    "demo": ("deocc_bench.demo:demo", "Run the complete workflow on drawn humans, offline."),
     "synth": ("deocc_bench.synth.synth_commands:synth", "Make an occlusion dataset from parsed humans and occluders."),
-    "inspect": ("deocc_bench.synth.synth_commands:inspect", "Print a dataset's statistics, draw its contact sheet."),
-    "validate": ("deocc_bench.synth.synth_commands:validate", "Check every invariant, digest and leak of a dataset."),
-    "import": ("deocc_bench.exchange.import_export:import_", "Bring annotated photographs into a dataset folder."),
+    "inspect": ("deocc_bench.synth.synth_commands:inspect", "Print dataset statistics and draw a contact sheet."),
+    "validate": ("deocc_bench.synth.synth_commands:validate", "Check the invariants, digests and splits of a dataset."),
+    "import": ("deocc_bench.exchange.import_export:import_", "Convert annotated photos to a dataset folder."),
     "export": ("deocc_bench.exchange.import_export:export", "Write a dataset in another format."),
     "methods": (
         "deocc_bench.benchmark.benchmark_commands:methods",
-        "List what can be evaluated by name, with what each needs.",
+        "List the built-in and installed methods and their inputs.",
     ),
     "evaluate": ("deocc_bench.benchmark.benchmark_commands:evaluate", "Run a method on a split and score it."),
     "score": ("deocc_bench.benchmark.benchmark_commands:score", "Score a prediction folder again, without the method."),
-    "lint": ("deocc_bench.benchmark.benchmark_commands:lint", "Find what is wrong with a prediction folder."),
+    "lint": ("deocc_bench.benchmark.benchmark_commands:lint", "Check a prediction folder for errors."),
     "compare": (
         "deocc_bench.benchmark.benchmark_commands:compare",
         "Compare two runs: paired difference, interval, p-value.",
     ),
-    "latency": ("deocc_bench.benchmark.benchmark_commands:latency", "Print the speed table, stages and ratios."),
+    "latency": ("deocc_bench.benchmark.benchmark_commands:latency", "Measure the speed of methods."),
     "leaderboard": (
         "deocc_bench.leaderboard.leaderboard_commands:leaderboard",
-        "Print result records as CSV, md, LaTeX and HTML.",
+        "Write result records as CSV, Markdown, LaTeX and HTML.",
     ),
     "figures": (
         "deocc_bench.leaderboard.leaderboard_commands:figures",
         "Draw comparison grids, ratio curves and quality against time.",
     ),
     "train": ("deocc_bench.training.train_commands:train", "Train a stage of the network, or fit template masks."),
-    "ablate": ("deocc_bench.training.train_commands:ablate", "Train and score the switches of a network, one table."),
-    "predict": ("deocc_bench.predict.predict_command:predict", "De-occlude the people of your own photo."),
+    "ablate": ("deocc_bench.training.train_commands:ablate", "Train and score variants of a network, in one table."),
+    "predict": ("deocc_bench.predict.predict_command:predict", "De-occlude the people in your own photo."),
 }
 
 
 class LazyGroup(click.Group):
-    """A click group that reads `COMMANDS`."""
+    """A click group whose commands are in `COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -71,13 +71,13 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="deocc-bench")
 def cli() -> None:
-    """The group that `COMMANDS` hang on."""
+    """The command group."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed or findings, 2 wrong usage.
+    """Run the command line and exit with 0 (success), 1 (failure or findings) or 2 (wrong usage).
 
-    A user's mistake is one line on stderr; a traceback means a defect of ours.
+    A user error is reported as one line on stderr; a traceback means a bug.
     """
     try:
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
@@ -86,9 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; what was finished is kept", 130)
+        _fail("interrupted; finished work is kept", 130)
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has left: that is no failure. Keep the interpreter from flushing into it.
+        # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)

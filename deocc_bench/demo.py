@@ -1,4 +1,4 @@
-"""`deocc-bench demo`: the whole road on the embedded humans, through the same commands that a user types."""
+"""`deocc-bench demo`: the complete workflow on drawn humans, with the same commands that a user types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deocc_bench.core.registry import load_object
 from deocc_bench.core.results import read_result
 
 HUMANS = 60
-# Task -> methods: the least and the most that can be had, what costs nothing, what looks things up, and the network.
+# Task -> methods: simple baselines, the template look-up, the network, and for masks the lower and upper bound.
 METHODS = {
     "mask": ("initial", "convex-hull", "nearest-template", "two-stage:tiny", "oracle"),
     "content": ("copy", "mean-colour", "telea", "two-stage:tiny"),
@@ -26,10 +26,10 @@ HEADLINE = {"mask": "amodal_iou_mean", "content": "l1_invisible", "joint": "l1_h
 
 
 def steps(out: Path, humans: int = HUMANS) -> list[tuple[str, list[str]]]:
-    """(command, arguments) in order."""
+    """The steps of the demo in order, as (command, arguments)."""
     data, runs = str(out / "data"), out / "runs"
     made = f"--humans mannequin:{humans} --occluders shapes --variants 2 --holdout 5 --quiet".split()
-    # The network of FID would be fetched.
+    # FID would download its network.
     scored = ["--data", data, "--no-fid"]
     return [
         ("synth", [*made, "--out", data]),
@@ -43,13 +43,13 @@ def steps(out: Path, humans: int = HUMANS) -> list[tuple[str, list[str]]]:
     ]
 
 
-@click.command(short_help="Walk the whole road on the embedded humans, offline.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
-@click.option("--humans", type=click.IntRange(10), default=HUMANS, show_default=True, help="How many are drawn.")
+@click.command(short_help="Run the complete workflow on drawn humans, offline.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Output folder; new or empty.")
+@click.option("--humans", type=click.IntRange(10), default=HUMANS, show_default=True, help="Number of drawn humans.")
 def demo(out: Path, humans: int) -> None:
-    """Make a dataset of drawn humans, score baselines and the network on it, print the leaderboard.
+    """Make a dataset of drawn humans, score baselines and the network on it, and print the leaderboard.
 
-    Offline, each step with the command that does it.
+    Runs offline and prints the command of each step.
     """
     from deocc_bench.cli import COMMANDS
 
@@ -59,7 +59,7 @@ def demo(out: Path, humans: int) -> None:
         click.echo(f"\n$ deocc-bench {shlex.join([name, *arguments])}")
         command = load_object(COMMANDS[name][0])
         printed = io.StringIO()
-        # What these print is long, and lies in their folders: the demo shows the heart of it.
+        # The output of these commands is long and also in their folders; the demo prints only the headline.
         quiet = contextlib.redirect_stdout(printed) if name in ("evaluate", "leaderboard") else contextlib.nullcontext()
         with quiet, no_hints():
             code = command.main(arguments, prog_name=f"deocc-bench {name}", standalone_mode=False)

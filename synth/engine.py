@@ -1,4 +1,4 @@
-"""Runs one function over many items: in this process, in worker processes, or on a ray cluster."""
+"""Applies a function to many tasks: in this process, in worker processes, or on a ray cluster."""
 
 from __future__ import annotations
 
@@ -14,93 +14,97 @@ import cv2
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.registry import unknown
 
-Item = TypeVar("Item")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
-_KILLED = "a worker process was killed (out of memory?); use fewer --workers and go on with --resume"
+_KILLED = "a worker process was killed (out of memory?); use fewer --workers and continue with --resume"
 _PRELOAD = ["__main__", "deocc_bench.synth.run"]
 
 _state: Any = None
 
 
 def run(
-    make_worker: Callable[..., Callable[[Item], Result]],
+    make_worker: Callable[..., Callable[[Task], Result]],
     arguments: tuple[Any, ...],
-    items: Sequence[Item],
+    tasks: Sequence[Task],
     workers: int = 1,
     engine: str = "local",
-) -> Iterator[tuple[Item, Result]]:
-    """Yield (item, result) as they are finished, in any order.
+) -> Iterator[tuple[Task, Result]]:
+    """Yield (task, result) pairs as they are finished, in any order.
 
     Args:
-        make_worker: called with `arguments` once a process; gives the function that handles an item. Importable.
-        workers: processes; 1 runs here.
-        engine: "local" or "ray" (an extra; uses the cluster that `RAY_ADDRESS` names, else this machine).
+        make_worker: importable function, called with `arguments` once per process; returns the function that handles a
+            task.
+        arguments: arguments of `make_worker`.
+        tasks: inputs of the workers.
+        workers: number of processes; 1 runs in this process.
+        engine: "local" or "ray" (an extra; uses the cluster at `RAY_ADDRESS`, otherwise this machine).
 
     Raises:
-        UsageError: unknown engine. DeoccError: ray is missing, or a worker died. Whatever a worker raises.
+        UsageError: the engine is unknown, or `workers` is below 1.
+        DeoccError: ray is missing, or a worker was killed. Exceptions of workers are re-raised.
     """
     if engine not in ENGINES:
         raise UsageError(unknown("engine", engine, ENGINES))
     if workers < 1:
         raise UsageError(f"--workers must be 1 or more, got {workers}")
     if engine == "ray":
-        yield from _run_ray(make_worker, arguments, items, workers)
-    elif workers == 1 or len(items) <= 1:
+        yield from _run_ray(make_worker, arguments, tasks, workers)
+    elif workers == 1 or len(tasks) <= 1:
         cv2.setNumThreads(1)
         worker = make_worker(*arguments)
-        for item in items:
-            yield item, worker(item)
+        for task in tasks:
+            yield task, worker(task)
     else:
-        yield from _run_pool(make_worker, arguments, items, workers)
+        yield from _run_pool(make_worker, arguments, tasks, workers)
 
 
 def _run_pool(
-    make_worker: Callable[..., Callable[[Item], Result]],
+    make_worker: Callable[..., Callable[[Task], Result]],
     arguments: tuple[Any, ...],
-    items: Sequence[Item],
+    tasks: Sequence[Task],
     workers: int,
-) -> Iterator[tuple[Item, Result]]:
+) -> Iterator[tuple[Task, Result]]:
     context = _context()
-    remaining = iter(items)
+    remaining = iter(tasks)
     with ProcessPoolExecutor(workers, context, _start, (make_worker, arguments)) as pool:
-        waiting: dict[Future[Result], Item] = {}
+        waiting: dict[Future[Result], Task] = {}
         try:
             while True:
-                # A short queue: memory stays flat however many items there are.
+                # A short queue keeps memory constant for any number of tasks.
                 while len(waiting) < 2 * workers:
                     try:
-                        item = next(remaining)
+                        task = next(remaining)
                     except StopIteration:
                         break
-                    waiting[_submitted(pool, item)] = item
+                    waiting[_submitted(pool, task)] = task
                 if not waiting:
                     return
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
-                    item = waiting.pop(future)
-                    yield item, future.result()
+                    task = waiting.pop(future)
+                    yield task, future.result()
         except BrokenProcessPool as error:
             raise DeoccError(_KILLED) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _submitted(pool: ProcessPoolExecutor, item: Any) -> Future[Any]:
+def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
     try:
-        return pool.submit(_call, item)
+        return pool.submit(_call, task)
     except OSError:
-        # A worker that dies while the next one is being started takes away the pipes which that one is handed. The pool
-        # knows by now: it says so when it is asked again.
-        return pool.submit(_call, item)
+        # If a worker dies while the next one is being started, the pipes passed to the new one are already closed. The
+        # pool has noticed by now, and the second call raises BrokenProcessPool.
+        return pool.submit(_call, task)
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """How processes are started: without the locks and threads of this one.
+    """The start method of worker processes, which must not inherit the locks and threads of this process.
 
-    A fork server imports once what all workers, and the workers of later calls, then share; where there is none
-    (Windows), each process imports for itself.
+    A fork server imports the modules once for all workers, including those of later calls. Without one (Windows), each
+    process imports them itself.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -115,16 +119,16 @@ def _start(make_worker: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     _state = make_worker(*arguments)
 
 
-def _call(item: Any) -> Any:
-    return _state(item)
+def _call(task: Any) -> Any:
+    return _state(task)
 
 
 def _run_ray(
-    make_worker: Callable[..., Callable[[Item], Result]],
+    make_worker: Callable[..., Callable[[Task], Result]],
     arguments: tuple[Any, ...],
-    items: Sequence[Item],
+    tasks: Sequence[Task],
     workers: int,
-) -> Iterator[tuple[Item, Result]]:
+) -> Iterator[tuple[Task, Result]]:
     try:
         import ray
     except ImportError as error:
@@ -137,21 +141,21 @@ def _run_ray(
             cv2.setNumThreads(1)
             self.worker = make_worker(*arguments)
 
-        def call(self, item: Any) -> Any:
-            return self.worker(item)
+        def call(self, task: Any) -> Any:
+            return self.worker(task)
 
     remote: Any = ray.remote(Actor)
     actors = [remote.remote() for _ in range(workers)]
-    remaining = iter(items)
-    waiting: dict[Any, tuple[Item, Any]] = {}
+    remaining = iter(tasks)
+    waiting: dict[Any, tuple[Task, Any]] = {}
     for actor in actors:
-        item = next(remaining, None)
-        if item is not None:
-            waiting[actor.call.remote(item)] = (item, actor)
+        task = next(remaining, None)
+        if task is not None:
+            waiting[actor.call.remote(task)] = (task, actor)
     while waiting:
         done, _ = ray.wait(list(waiting))
         for reference in done:
-            item, actor = waiting.pop(reference)
+            task, actor = waiting.pop(reference)
             try:
                 result = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
@@ -161,4 +165,4 @@ def _run_ray(
             following = next(remaining, None)
             if following is not None:
                 waiting[actor.call.remote(following)] = (following, actor)
-            yield item, result
+            yield task, result

@@ -1,4 +1,4 @@
-"""`synthesise` as a function: what `deocc-bench synth` calls, and `deocc_bench` for Python."""
+"""`synthesise`: the function behind `deocc-bench synth` and `deocc_bench.synthesise`."""
 
 from __future__ import annotations
 
@@ -56,35 +56,36 @@ def synthesise(
     skip_bad: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Make an occlusion dataset from parsed humans and occluders, as `deocc-bench synth` does.
+    """Make an occlusion dataset from parsed humans and occluders, same as `deocc-bench synth`.
 
     Args:
-        humans, occluders: sources, `KIND:PATH` each, one or several.
-        out: the dataset folder; new or empty, or with `resume` one where this function was stopped.
-        name: the dataset's name; None: its folder's.
-        variants: samples a human.
-        ratio: (low, high) of the occlusion ratio, or as text: "0.05-0.7", quotas "0.1-0.3=2,0.3-0.5=1".
-        occluders_per_sample: a number, (low, high), or as text: "1-3".
-        size: side of the square crop in pixels, or "native" for the photo's own frame.
-        splits: share of the photos by split, a mapping or as text; `holdout`: instead, photos whose number it divides
-            are "test".
-        hide, augment: names, or as text with commas.
+        humans, occluders: one or several sources, `KIND:PATH` each.
+        out: dataset folder; new or empty or, with `resume`, the folder of an interrupted run.
+        name: name of the dataset; None: name of the folder.
+        variants: samples per human.
+        ratio: (low, high) of the occlusion ratio, or a string: "0.05-0.7", quotas "0.1-0.3=2,0.3-0.5=1".
+        occluders_per_sample: a number, (low, high), or a string: "1-3".
+        size: side of the square crop in pixels, or "native" to keep the frame of the photo.
+        splits: share of the photos in each split, as a mapping or a string.
+        holdout: if not 0, overrides `splits`: photos whose number is divisible by `holdout` are "test".
+        hide, augment: names, or a comma-separated string.
         seed, placement, behind, balance, harmonise, shadow, feather, initial, min_height, allow_bags, allow_cut: see
             `deocc_bench.synth.spec.SynthSpec`.
-        workers: processes; None: as many as there are cores. More than one asks for `if __name__ == "__main__":` in a
-            script.
+        workers: number of processes; None: one per core. With more than one, a script needs
+            `if __name__ == "__main__":`.
         engine: "local" or "ray".
-        limit: use the first so many humans only.
-        skip_bad: go on past broken inputs; `rejected.csv` lists them.
-        quiet: no progress on stderr.
+        limit: maximum number of humans.
+        resume: continue an interrupted run.
+        skip_bad: skip broken inputs and list them in `rejected.csv`.
+        quiet: show no progress on stderr.
 
     Returns:
         The content of `dataset.json`.
 
     Raises:
-        UsageError: a setting outside its range, or a folder that is not empty.
-        InputError: a broken input, or no sample reached its ratio.
-        DeoccError: the disk is full, or a worker was killed.
+        UsageError: a setting is out of range, or the folder is not empty.
+        InputError: an input is broken, or no sample reached its ratio.
+        DeoccError: the disk is full, or a worker process was killed.
     """
     spec = SynthSpec(
         humans=_several(humans),

@@ -164,7 +164,7 @@ class Generator:
         if not made.modal.any():
             return "nothing of the person is left to see"
         if unchanged_share(made) > _MAX_UNCHANGED:
-            return "the occluder has the colour of what it hides"
+            return "the occluder has the same colour as the region it hides"
         return None
 
     def _initial(self, made: Composite, random: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Samples for training without a dataset folder: the same generator, keyed by epoch and index."""
+"""Training samples generated on the fly, without a dataset folder: the same generator, keyed by epoch and index."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from deocc_bench.synth.generate import ATTEMPTS, Generator, PreparedHuman, Rejec
 from deocc_bench.synth.plan import HumanEntry, make_plan
 from deocc_bench.synth.spec import SynthSpec
 
-# A crop of 256 x 256 takes 0.3 MB: room for a few thousand humans before the least used are decoded again.
+# A 256 x 256 crop takes 0.3 MB, so the cache has room for a few thousand humans.
 CACHE_BYTES = 1_500_000_000
-# A dataset may lack a sample, training may not: so many times what a dataset's sample gets.
+# A dataset may lack a sample, but training may not: this many times the attempts of a dataset sample.
 _ROUNDS = 8
 
 
 class OnlineSamples:
-    """An endless supply of samples of one split: a sequence of samples; `as_torch` makes it one of tensors.
+    """A sequence of samples of one split with new samples in every epoch; `as_torch` converts it to tensors.
 
-    Sample (epoch, index) depends on the spec, the human and the epoch alone, not on workers, order or restarts. Call
-    `set_epoch` before each epoch, as with a distributed sampler: worker processes that are alive see it too
-    (`persistent_workers=True`). Torch itself is not needed here.
+    Sample (epoch, index) depends only on the spec, the human and the epoch, not on workers, order or restarts. Call
+    `set_epoch` before each epoch, as with a distributed sampler; running worker processes see the new epoch too
+    (`persistent_workers=True`). This class does not need torch.
 
     Args:
-        spec: as for `synth`; its `variants` spread the occlusion ratios: epoch e takes variant e mod variants.
-        split: of the humans and occluders.
-        workers: processes that look at the humans once, at the start.
-        cache_bytes: for prepared humans, in each process.
+        spec: same as for `synth`; its `variants` spread the occlusion ratios: epoch e uses variant e mod variants.
+        split: split of the humans and occluders.
+        workers: number of processes that scan the humans once, at the start.
+        cache_bytes: cache size for prepared humans, per process.
 
     Attributes:
-        entries: its humans.
-        sources: what the humans are loaded from.
+        entries: the humans of the split.
+        sources: the open human sources.
 
     Raises:
-        InputError: broken input, or no human in the split.
+        InputError: an input is broken, or the split has no human.
     """
 
     def __init__(self, spec: SynthSpec, split: str = "train", workers: int = 1, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.split = spec, split
-        # In shared memory, so that the copies in worker processes follow `set_epoch`. No lock: one process writes.
+        # In shared memory, so that copies in workers follow `set_epoch`. No lock: only one process writes.
         self._epoch: Any = multiprocessing.RawValue("q", 0)
         plan = make_plan(spec, workers=workers)
         self.sources, self._pools = plan.sources, plan.pools
         self.entries: tuple[HumanEntry, ...] = tuple(e for e in plan.accepted if e.split == split)
         if not self.entries:
             counts = {name: sum(e.split == name for e in plan.accepted) for name in spec.splits}
-            raise InputError(f"split {split!r}", f"no human falls into it ({counts})", "choose another split")
+            raise InputError(f"split {split!r}", f"has no humans ({counts})", "choose another split")
         self._cache_bytes = cache_bytes
         self._cache = self._empty_cache()
         self._generator: Generator | None = None
@@ -61,8 +61,8 @@ class OnlineSamples:
         return len(self.entries)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Worker processes fill their own caches. Shared memory travels only to a process that is being started; in
-        # any other pickle the epoch is a plain number, and the copy counts for itself.
+        # Worker processes fill their own caches. Shared memory is only passed to a process that is being started. In
+        # any other pickle the epoch is a plain number, and the copy has its own epoch.
         starting = context.get_spawning_popen() is not None
         return self.__dict__ | {"_cache": None, "_generator": None, "_epoch": self._epoch if starting else self.epoch}
 
@@ -74,25 +74,25 @@ class OnlineSamples:
 
     @property
     def epoch(self) -> int:
-        """The epoch whose samples `self[i]` gives."""
+        """The current epoch, used by `self[i]`."""
         return int(self._epoch.value)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose which samples `self[i]` gives from now on, here and in the worker processes of a `DataLoader`."""
+        """Set the epoch used by `self[i]`, here and in the worker processes of a `DataLoader`."""
         self._epoch.value = epoch
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample of human `index` in this epoch; see `make`."""
+        """The sample of human `index` in the current epoch; see `make`."""
         return self.make(self.epoch, index)
 
     def make(self, epoch: int, index: int) -> Sample:
-        """The sample of human `index` in any epoch.
+        """Make the sample of human `index` in any epoch.
 
-        The bound on its draws of occluders is `_ROUNDS` times `ATTEMPTS`; most samples need one.
+        Draws occluders up to `_ROUNDS` * `ATTEMPTS` times; most samples need one draw.
 
         Raises:
-            IndexError: no such human.
-            DeoccError: no occluder can be placed on this human at all.
+            IndexError: there is no such human.
+            DeoccError: no draw of occluders reached the requested ratio.
         """
         if not 0 <= index < len(self.entries):
             raise IndexError(index)
@@ -104,26 +104,26 @@ class OnlineSamples:
                 return made
         assert isinstance(made, Rejection)
         tries = _ROUNDS * ATTEMPTS
-        raise DeoccError(f"{entry.id}: no sample in {tries} tries ({made.reason}); loosen the ratio or hide less")
+        raise DeoccError(f"{entry.id}: no sample in {tries} tries ({made.reason}); widen the ratio or hide fewer parts")
 
     def as_torch(self, transform: Transform | None = None) -> TorchSamples:
-        """A map-style dataset of dictionaries of tensors, which the default `DataLoader` collates.
+        """Return a map-style dataset of dictionaries of tensors, which the default `DataLoader` can collate.
 
-        See `deocc_bench.core.torch_samples.TorchSamples`; its `set_epoch` is this one. Shuffle with the loader.
+        See `deocc_bench.core.torch_samples.TorchSamples`, whose `set_epoch` calls this one. Let the loader shuffle.
         """
         return TorchSamples(self, transform)
 
     def order(self, epoch: int) -> list[int]:
-        """A shuffled order of the indices for an epoch: by hash, so that it is the same in every process."""
+        """Shuffled indices for an epoch, ordered by hash so that they are the same in every process."""
         return sorted(range(len(self)), key=lambda i: hash64(self.spec.seed, "order", epoch, self.entries[i].id))
 
     def __iter__(self) -> Iterator[Sample]:
-        """All samples of this epoch, shuffled."""
+        """Iterate over all samples of the current epoch, shuffled."""
         return (self[i] for i in self.order(self.epoch))
 
     @property
     def generator(self) -> Generator:
-        """The generator, made when first needed in this process."""
+        """The generator, created on first use in each process."""
         if self._generator is None:
             self._generator = Generator(self.spec, self._pools)
         return self._generator

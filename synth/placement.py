@@ -1,4 +1,4 @@
-"""An occluder at its place in the frame, fixed or still to be moved."""
+"""Occluders positioned in the frame, fixed or movable."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from deocc_bench.synth import overlap
 from deocc_bench.synth.crop import Crop
 from deocc_bench.synth.occluders.cutout import Pose, PreparedOccluder, edge, fade, warp, with_alpha
 
-MIN_VISIBLE = 24  # pixels of an occluder that must be seen
+MIN_VISIBLE = 24  # minimum number of visible pixels of an occluder
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedCutout:
-    """An occluder, warped, at its place.
+    """A warped occluder at its final position.
 
     Args:
-        occluder: what it is.
-        pose: how it is drawn.
-        patch: uint8 h x w x 4, RGBA premultiplied: the part of it within the photo.
-        x, y: pixel of the frame where the patch's top left goes.
-        box: the whole of it, (x0, y0, x1, y1) in the frame; it may stick out.
-        behind: it stands behind the person.
+        occluder: the occluder.
+        pose: scale, angle and flip.
+        patch: uint8 h x w x 4, premultiplied RGBA: the part within the photo.
+        x, y: frame coordinates of the top left pixel of the patch.
+        box: box of the whole occluder, (x0, y0, x1, y1) in the frame; it may extend beyond the frame.
+        behind: whether it is behind the person.
     """
 
     occluder: PreparedOccluder
@@ -44,9 +44,9 @@ class PlacedCutout:
 
 @dataclass(frozen=True)
 class MovableCutout:
-    """An occluder warped about its place, with enough beyond the photo's edge to be moved by `reach` pixels.
+    """An occluder warped near its position, with a margin beyond the photo so that it can be moved by `reach` pixels.
 
-    `x`, `y` is the patch's place; `box` that of the whole occluder.
+    `x`, `y`: position of the patch; `box`: box of the whole occluder.
     """
 
     occluder: PreparedOccluder
@@ -63,11 +63,11 @@ class MovableCutout:
     def warped(
         cls, occluder: PreparedOccluder, pose: Pose, x: int, y: int, *, scene: Crop, feather: float
     ) -> MovableCutout | None:
-        """The part that lies in the photo, or near it, at (x, y); None where nothing does."""
+        """Warp the part that is in or near the photo when placed at (x, y); None if there is no such part."""
         height, width = pose.extent(occluder)
         left, top, right, bottom = scene.frame
         reach = scene.cell + 2
-        spare = reach + 4  # the edge of the warped region must not be taken for the occluder's own
+        spare = reach + 4  # the border of the warped region must not be mistaken for the edge of the occluder
         x0, y0 = max(0, left - x - spare), max(0, top - y - spare)
         x1, y1 = min(width, right - x + spare), min(height, bottom - y + spare)
         if x1 <= x0 or y1 <= y0:
@@ -76,33 +76,33 @@ class MovableCutout:
         alpha = edge(patch, feather)
         return cls(occluder, pose, patch, alpha, _hard(alpha), x + x0, y + y0, (x, y, x + width, y + height), reach)
 
-    def placed(self, dx: int, dy: int, scene: Crop, *, behind: bool) -> PlacedCutout:
-        """It after a last move, cut to the photo."""
+    def place(self, dx: int, dy: int, scene: Crop, *, behind: bool) -> PlacedCutout:
+        """Move it by (dx, dy) and clip it to the photo."""
         left, top, right, bottom = scene.frame
         x, y = self.x + dx, self.y + dy
         h, w = self.alpha.shape
         x0, y0 = min(w - 1, max(0, left - x)), min(h - 1, max(0, top - y))
         part = (slice(y0, max(y0 + 1, min(h, bottom - y))), slice(x0, max(x0 + 1, min(w, right - x))))
-        # After the cut: a rim whose mask is out of the photo has nothing to be the rim of.
+        # Fade after clipping, so that no soft edge remains of a mask outside the photo.
         patch = with_alpha(self.patch[part], fade(self.alpha[part]))
         bx0, by0, bx1, by1 = self.box
         box = (bx0 + dx, by0 + dy, bx1 + dx, by1 + dy)
         return PlacedCutout(self.occluder, self.pose, patch, x + x0, y + y0, box, behind)
 
 
-def subtract(pixels: np.ndarray, placed: PlacedCutout) -> None:
-    """Take the placed occluder's pixels out of a uint8 0 / 255 H x W mask, in place."""
-    h, w = placed.hard.shape
-    view = pixels[placed.y : placed.y + h, placed.x : placed.x + w]
-    cv2.subtract(view, placed.hard, dst=view)
+def subtract(pixels: np.ndarray, cutout: PlacedCutout) -> None:
+    """Remove the pixels of an occluder from a uint8 0 / 255 H x W mask, in place."""
+    h, w = cutout.hard.shape
+    view = pixels[cutout.y : cutout.y + h, cutout.x : cutout.x + w]
+    cv2.subtract(view, cutout.hard, dst=view)
 
 
 def lowest_first(placements: list[PlacedCutout], clear: np.ndarray) -> list[PlacedCutout]:
-    """Nearest first: what stands lower in the picture is nearer, unless that hides a neighbour; then as given.
+    """Sort occluders nearest first: lower in the image is nearer. Keep the order if sorting would hide one of them.
 
     Args:
-        placements: in an order in which enough is seen of each.
-        clear: uint8 0 / 255 H x W, where nothing stands before them.
+        placements: in an order in which enough of each is visible.
+        clear: uint8 0 / 255 H x W, pixels with nothing in front.
     """
     ordered = sorted(placements, key=lambda p: -p.box[3])
     return ordered if ordered == placements or _all_seen(ordered, clear.copy()) else placements
@@ -117,5 +117,5 @@ def _all_seen(placements: list[PlacedCutout], clear: np.ndarray) -> bool:
 
 
 def _hard(alpha: np.ndarray) -> np.ndarray:
-    """uint8 0 / 255: alpha of at least 0.5."""
+    """Threshold uint8 alpha at 0.5, to 0 / 255."""
     return cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1]

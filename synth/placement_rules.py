@@ -1,9 +1,10 @@
-"""How large occluders in front are and where they go: two rules, and what stands behind the person.
+"""Size and position of occluders: two rules for occluders in front of the person, and one for those behind.
 
-"overlap" is the rule that the published training code of this task used (`BOX_OVERLAP`): a cut-out of the size that the
-ratio needs, mostly within the person's box, at any height. Hidden parts are then often inside of what is seen.
-"grounded" keeps things from floating: their usual size, on the ground before the person or coming in from the side.
-Whole legs or a whole side are hidden then, and what they looked like is often anybody's guess: a harder task.
+"overlap" is the rule of the published training code for this task (`BOX_OVERLAP`): the cut-out has the size that the
+ratio needs and is mostly within the bounding box of the person, at any height. Hidden regions are then often surrounded
+by visible ones. "grounded" avoids floating objects: they have their usual size and stand on the ground in front of the
+person or enter from the side. Whole legs or one whole side are then hidden, and their appearance is often ambiguous,
+which makes the task harder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from deocc_bench.synth.crop import Crop
 from deocc_bench.synth.occluders.cutout import PreparedOccluder
 from deocc_bench.synth.overlap import Counts
 
-# Usual height in metres of what stands on the ground, beside a person of 1.7 m.
+# Usual height in metres of objects that stand on the ground, relative to a person of 1.7 m.
 _HEIGHTS_ON_GROUND = {
     "person": 1.7,
     "bicycle": 1.1,
@@ -53,23 +54,23 @@ _HEIGHTS_ON_GROUND = {
 }
 RULES = ("overlap", "grounded")
 BOX_OVERLAP = 0.4
-"""Least share of the occluder's box that lies within the person's, after the parent code's proxy for synthesis."""
+"""Minimum share of the occluder's box inside the box of the person, as in the original training code."""
 
 _PERSON = 1.7
-_HELD = 0.45  # metres: what is held up, hangs or flies near the camera
-_NEAR = 2.2  # things in front stand up to this much nearer to the camera than the person
+_HELD = 0.45  # metres: objects that are held, hang or fly near the camera
+_NEAR = 2.2  # objects in front are up to this factor nearer to the camera than the person
 
 
 @dataclass(frozen=True)
 class Size:
-    """Output pixels per occluder pixel: the drawn scale and the largest allowed."""
+    """Output pixels per occluder pixel: the sampled scale and the maximum."""
 
     scale: float
     largest: float
 
 
 def stands_on_ground(occluder: PreparedOccluder) -> bool:
-    """Whether things of its category usually stand on the ground."""
+    """Whether objects of this category usually stand on the ground."""
     return occluder.category in _HEIGHTS_ON_GROUND
 
 
@@ -82,7 +83,7 @@ def draw_size(
     max_enlarge: float,
     rng: np.random.Generator,
 ) -> Size:
-    """A size that can hide `want` pixels; for "grounded" at least the usual one of something nearer than the person."""
+    """Sample a size that can hide `want` pixels; for "grounded", at least the usual size of an object in front."""
     grounded = rule == "grounded"
     natural = 0.0
     if grounded:
@@ -90,7 +91,7 @@ def draw_size(
         natural = _natural_scale(occluder, scene) * nearness
     frame = max(scene.mask.shape)
     largest = min(max_enlarge, 1.6 * frame / max(occluder.height, occluder.width))
-    # A thing hides well with half of it or so: the rest sticks out past the person.
+    # About half of an occluder hides the person; the rest extends beyond them.
     enough = math.sqrt(want * float(rng.uniform(1.2 if grounded else 1.05, 2.2)) / max(1, occluder.area))
     least = 12 / max(1, min(occluder.height, occluder.width))
     scale = min(max(natural, enough, least), largest)
@@ -98,7 +99,7 @@ def draw_size(
 
 
 def draw_size_behind(occluder: PreparedOccluder, scene: Crop, max_enlarge: float, rng: np.random.Generator) -> float:
-    """A natural size for something farther away than the person, though not a speck."""
+    """Sample a natural size for an object farther away than the person, but not a tiny one."""
     height, width = scene.mask.shape
     natural = _natural_scale(occluder, scene) * float(rng.uniform(0.6, 1.0))
     least = 0.2 * (scene.box[3] - scene.box[1]) / max(occluder.height, occluder.width)
@@ -115,7 +116,7 @@ def allowed_positions(
     shape: tuple[int, int],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Which positions of `table` the rule allows an occluder of `shape` (height, width): bool, as the table."""
+    """The positions in `table` that the rule allows for an occluder of `shape` (height, width): bool, as the table."""
     if rule == "overlap":
         return _overlapping_positions(scene, table, shape)
     return _grounded_positions(occluder, scene, table, shape, rng)
@@ -135,8 +136,8 @@ def _overlapping_positions(scene: Crop, table: Counts, shape: tuple[int, int]) -
 def _grounded_positions(
     occluder: PreparedOccluder, scene: Crop, table: Counts, shape: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """On the ground: its foot is at the person's feet or lower, as that of anything nearer is. From the side: it comes
-    into the photo from left or right. Free: anywhere."""
+    """Choose one of three cases at random. On the ground: the bottom of the occluder is at the feet of the person or
+    lower, as for any nearer object. From the side: it enters from the left or right. Free: anywhere."""
     rows, columns = table.pixels.shape
     places = np.zeros((rows, columns), bool)
     draw = float(rng.random())
@@ -155,7 +156,7 @@ def _grounded_positions(
 
 
 def rows_behind(scene: Crop, table: Counts, shape: tuple[int, ...]) -> slice:
-    """Rows of `table` where a thing's foot is above the person's: farther away on the same ground."""
+    """Rows of `table` where the bottom of an object is above the feet of the person, so it is farther away."""
     tall = scene.box[3] - scene.box[1]
     feet = scene.box[3] - shape[0] - table.y
     first = math.ceil((feet - 0.25 * tall) / table.cell)
@@ -164,9 +165,9 @@ def rows_behind(scene: Crop, table: Counts, shape: tuple[int, ...]) -> slice:
 
 
 def _natural_scale(occluder: PreparedOccluder, scene: Crop) -> float:
-    """Scale at which it has its usual size beside the person."""
+    """Scale at which the occluder has its usual size relative to the person."""
     metres = _HEIGHTS_ON_GROUND.get(occluder.category, _HELD)
     person = scene.box[3] - scene.box[1]
-    # What is much wider than tall (a boat, a dog lying down) is measured by its width.
+    # Objects much wider than tall (a boat, a dog lying down) are measured by their width.
     extent = max(occluder.height, 0.5 * occluder.width)
     return metres / _PERSON * person / extent

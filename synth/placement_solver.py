@@ -1,8 +1,8 @@
-"""Where occluders go: a solver that reaches a requested occlusion ratio, or says that it can't.
+"""Places occluders: a solver that reaches a requested occlusion ratio, or reports why it can't.
 
-For each occluder a natural size and a pose are drawn; the overlap with the person is counted for all positions at once
-on a coarse grid; one position with the wanted overlap is drawn; then it is moved by pixels, counting exactly, until the
-ratio of the composed masks is right. Only that counts, never the intent.
+For each occluder it samples a size and a pose, computes the overlap with the person for all positions at once on a
+coarse grid, and samples a position with the wanted overlap. It then moves the occluder by pixels until the ratio,
+counted exactly on the composed masks, is in the requested range.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from deocc_bench.synth.placement import MIN_VISIBLE, MovableCutout, PlacedCutout
 
 @dataclass(frozen=True)
 class PlacementRequest:
-    """What a sample should be.
+    """The requested occlusion of a sample.
 
     Args:
-        target: occlusion ratio wanted.
-        low, high: range that the achieved ratio must lie in; when they are equal, `tolerance` is the range.
-        tolerance: largest distance of the achieved ratio from `target`.
-        count: occluders in front of the person, 1 or more.
-        behind: occluders behind the person, which hide nothing.
-        hide: body parts (`BODY_PARTS`) of each of which at least `hide_share` must be hidden; where that
-            needs more than the target, the target gives way within the range.
-        tries: positions tried in all before the sample is rejected.
-        max_angle: degrees that an occluder may be turned.
-        max_enlarge: how far an occluder may be enlarged over its own resolution.
-        feather: standard deviation in pixels of the softening of its edge.
-        rule: size and place of those in front, one of `placement_rules.RULES`; what it can't give is taken anywhere.
+        target: requested occlusion ratio.
+        low, high: range of the achieved ratio; if they are equal, the range is `low` +- `tolerance`.
+        tolerance: maximum distance of the achieved ratio from `target`.
+        count: number of occluders in front of the person, 1 or more.
+        behind: number of occluders behind the person, which hide nothing.
+        hide: body parts (`BODY_PARTS`) to hide, each by at least `hide_share`. If that needs a higher ratio than
+            `target`, the target is raised within the range.
+        hide_share: minimum hidden share of each part in `hide`.
+        tries: total number of positions to try before the sample is rejected.
+        max_angle: maximum rotation of an occluder, degrees.
+        max_enlarge: maximum enlargement of an occluder relative to its own resolution.
+        feather: standard deviation of the edge softening, pixels.
+        rule: size and position of occluders in front, one of `placement_rules.RULES`; if the rule allows no suitable
+            position, any position is used.
     """
 
     target: float
@@ -56,7 +58,7 @@ class PlacementRequest:
 
     def __post_init__(self) -> None:
         if self.rule not in placement_rules.RULES:
-            raise ValueError(f"not a rule of placement: {self.rule}")
+            raise ValueError(f"not a placement rule: {self.rule}")
         if not 0 <= self.low <= self.high <= 1 or self.count < 0 or self.behind < 0 or self.tries < 1:
             raise ValueError(f"not a possible request: {self}")
 
@@ -75,12 +77,14 @@ def solve(
 
     Args:
         scene: the person in the frame.
-        occluders: candidates, best first; taken one by one, so a lazy iterator loads no more than are needed. More
-            than `count + behind` leave spares for those that can't do it.
-        rng: all randomness.
+        occluders: candidates, best first. They are consumed one by one, so a lazy iterator loads only those needed.
+            Candidates beyond `count + behind` are spares for those that can't be placed.
+        request: the requested occlusion.
+        rng: the only source of randomness.
 
     Returns:
-        The placements in front, nearest to the viewer first, then those behind, nearest first; or why there are none.
+        The occluders in front, nearest to the viewer first, then those behind, nearest first; or the reason why there
+        is no placement.
     """
     search = _Search(scene, request, rng)
     problem = search.aim()
@@ -96,9 +100,9 @@ class _Search:
 
     def __init__(self, scene: Crop, request: PlacementRequest, rng: np.random.Generator) -> None:
         self.scene, self.request, self.rng = scene, request, rng
-        self.free = scene.pixels  # the person's pixels that nothing hides yet
-        self.grid = scene.grid  # the same, coarse
-        self.clear = np.zeros_like(scene.pixels)  # the photo's pixels with no occluder yet
+        self.free = scene.pixels  # pixels of the person that are still visible
+        self.grid = scene.grid  # the same on the coarse grid
+        self.clear = np.zeros_like(scene.pixels)  # pixels of the photo without an occluder so far
         x0, y0, x1, y1 = scene.frame
         self.clear[y0:y1, x0:x1] = 255
         self.hidden = 0
@@ -115,24 +119,24 @@ class _Search:
         self.goal = float(min(max(round(request.target * area), self.low), self.high))
 
     def aim(self) -> str | None:
-        """Find the parts to hide and the ratio that this takes. Returns the reason why it can't be."""
+        """Set up the parts to hide and the ratio they need. Returns the reason if that is impossible."""
         if not self.request.hide:
             return None
         if self.scene.parsing is None:
-            return "parts to hide need a parsing, and this person has none"
+            return "hiding body parts needs a parsing, and this person has none"
         union = np.zeros_like(self.scene.pixels)
         for name in self.request.hide:
             pixels = np.where(np.isin(self.scene.parsing, BODY_PARTS[name]), np.uint8(255), np.uint8(0))
             size = int(cv2.countNonZero(pixels))
             if size == 0:
-                return f"the person shows no {name}"
+                return f"the parsing of the person has no {name}"
             self.parts.append(_Part(name, pixels, math.ceil(self.request.hide_share * size)))
             union |= pixels
         need = self.request.hide_share * cv2.countNonZero(union)
         if need > self.high:
             return (
                 f"hiding {', '.join(self.request.hide)} needs a ratio of {need / self.scene.area:.2f}, "
-                f"over {self.high / self.scene.area:.2f}"
+                f"above the maximum of {self.high / self.scene.area:.2f}"
             )
         # An occluder that covers a part covers some of its neighbours too.
         self.goal = max(self.goal, min(self.high - self.slack / 2, 1.4 * need))
@@ -144,7 +148,7 @@ class _Search:
         while len(self.front) < self.request.count:
             occluder = next(candidates, None)
             if occluder is None:
-                return self._failed(nearest, "no further occluder")
+                return self._failed(nearest, "no more occluders")
             grow = 1.0
             for _ in range(3):
                 if self.tries == 0:
@@ -172,7 +176,7 @@ class _Search:
             for _ in range(self.request.tries):
                 occluder = next(candidates, None)
                 if occluder is None:
-                    return "no further occluder to put behind the person"
+                    return "no more occluders to place behind the person"
                 placed = self._try_behind(occluder)
                 if placed is not None:
                     self.behind.append(placed)
@@ -191,16 +195,16 @@ class _Search:
         return (*front, *lowest_first(self.behind, cv2.subtract(clear, self.scene.pixels)))
 
     def _share(self, left: int) -> float:
-        """Pixels that the next occluder should hide: all the rest for the last one, a random share before."""
+        """Pixels that the next occluder should hide: all the rest for the last one, otherwise a random share."""
         rest = max(0.0, self.goal - self.hidden)
         return rest if left == 1 else rest * float(self.rng.uniform(0.5, 1.5)) / left
 
     def _window(self, want: float, last: bool) -> tuple[float, float]:
-        """Least and most pixels that the next occluder may hide."""
+        """Minimum and maximum number of pixels that the next occluder may hide."""
         if self.goal == 0:
             return 0.0, 0.0
         if last:
-            # Parts come before the target: after half of the tries anything in the range will do.
+            # Parts have priority over the target: after half of the tries, any ratio in the range is accepted.
             easier = bool(self.parts) and self.tries < self.request.tries // 2
             slack = self.scene.area if easier else self.slack
             return max(self.low, self.goal - slack) - self.hidden, min(self.high, self.goal + slack) - self.hidden
@@ -208,7 +212,7 @@ class _Search:
         return max(0.0, want - room), min(want + room, max(want, self.goal - self.hidden))
 
     def _try(self, occluder: PreparedOccluder, want: float, grow: float, last: bool) -> PlacedCutout | _Miss:
-        """One size and one position for one occluder."""
+        """Try one size and one position for one occluder."""
         scene, rng = self.scene, self.rng
         parts = [p for p in self.parts if p.need > 0]
         if parts and not last:
@@ -236,25 +240,25 @@ class _Search:
         )
         spots, inside = self._spots(fit, places, max(0.5 * self.slack, 0.5 * scene.cell**2))
         if not inside.size and growth > 1.01 and grow == 1.0:
-            return _Miss(None, min(growth, 1.3))  # rather a larger thing where it may be than this one elsewhere
+            return _Miss(None, min(growth, 1.3))  # first try a larger size at an allowed position
         x, y = self._draw(table, fit, inside if inside.size else spots)
         movable = MovableCutout.warped(occluder, pose, x, y, scene=scene, feather=self.request.feather)
         if movable is None:
             return _Miss(None, 1.0)
         dx, dy, got, good = self._refine(movable, low, high, parts)
         if good:
-            placed = movable.placed(dx, dy, scene, behind=False)
+            placed = movable.place(dx, dy, scene, behind=False)
             if self._seen(placed):
                 return placed
         return _Miss(got, min(growth, 1.2) if got < low or parts else 1.0)
 
     def _spots(self, fit: np.ndarray, places: np.ndarray, room: float) -> tuple[np.ndarray, np.ndarray]:
-        """Flat indices of all positions with a good fit, and of those of them that are allowed (bool, as `fit`)."""
+        """Flat indices of the positions with a good fit, and of those that are also in `places` (bool, as `fit`)."""
         good = fit <= room
         return np.flatnonzero(good), np.flatnonzero(good & places)
 
     def _draw(self, table: overlap.Counts, fit: np.ndarray, spots: np.ndarray) -> tuple[int, int]:
-        """A random one of the positions; the best fit where there is none."""
+        """Sample one of the positions; use the best fit if there are none."""
         spot = int(spots[int(self.rng.integers(spots.size))]) if spots.size else int(np.argmin(fit))
         i, j = divmod(spot, fit.shape[1])
         return table.x + j * table.cell, table.y + i * table.cell
@@ -262,7 +266,7 @@ class _Search:
     def _refine(
         self, movable: MovableCutout, low: float, high: float, parts: list[_Part]
     ) -> tuple[int, int, int, bool]:
-        """Move by pixels until the exact count is in the window: (dx, dy, pixels hidden, whether it is)."""
+        """Move by pixels until the exact count is in the window. Returns (dx, dy, hidden pixels, success)."""
 
         def misfit(dx: int, dy: int) -> tuple[float, int]:
             got = overlap.exact(self.free, movable.hard, movable.x + dx, movable.y + dy)
@@ -291,7 +295,7 @@ class _Search:
         piece = coarse(occluder, pose, scene.cell)
         table = overlap.counts(scene.grid, piece)
         area = int(cv2.countNonZero(piece)) * scene.cell**2
-        # It touches the person from behind and most of it is seen.
+        # It overlaps the person slightly, and most of it is visible.
         fit = np.abs(table.pixels - area * float(rng.uniform(0.05, 0.4)))
         places = np.zeros(fit.shape, bool)
         places[placement_rules.rows_behind(scene, table, pose.extent(occluder))] = True
@@ -300,7 +304,7 @@ class _Search:
         movable = MovableCutout.warped(occluder, pose, x, y, scene=scene, feather=self.request.feather)
         if movable is None:
             return None
-        placed = movable.placed(0, 0, scene, behind=True)
+        placed = movable.place(0, 0, scene, behind=True)
         return placed if self._seen(placed) else None
 
     def _accept(self, placed: PlacedCutout) -> None:
@@ -317,19 +321,19 @@ class _Search:
         self.hidden = self.scene.area - int(cv2.countNonZero(self.free))
 
     def _seen(self, placed: PlacedCutout) -> bool:
-        """Whether enough is seen of a further occluder, behind all that are placed."""
+        """Whether enough of a new occluder, behind all placed ones, is visible."""
         return overlap.exact(self.clear, placed.hard, placed.x, placed.y) >= MIN_VISIBLE
 
     def _failed(self, nearest: float, after: str) -> str:
         area = self.scene.area
-        told = f", nearest {nearest / area:.3f}" if math.isfinite(nearest) else ""
+        closest = f", nearest {nearest / area:.3f}" if math.isfinite(nearest) else ""
         hide = f" with {', '.join(self.request.hide)} hidden" if self.parts else ""
-        return f"ratio {self.goal / area:.3f}{hide} not reached: {after}{told}"
+        return f"ratio {self.goal / area:.3f}{hide} not reached: {after}{closest}"
 
 
 @dataclass
 class _Part:
-    """A body part to hide: its pixels not yet hidden (uint8 0 / 255) and how many must still be."""
+    """A body part to hide: its pixels that are still visible (uint8 0 / 255), and how many must still be hidden."""
 
     name: str
     pixels: np.ndarray
@@ -338,7 +342,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Miss:
-    """A try that failed: the pixels it would have hidden, and by how much a larger occluder may do it (1: it won't)."""
+    """A failed try: the pixels it would have hidden, and the size factor to retry with (1: do not retry)."""
 
     got: int | None
     grow: float

@@ -149,7 +149,7 @@ def make_plan(
     for (source, ids), results in engine.run(Scan, (sources,), chunks, workers, engine_name):
         for human_id, result in zip(ids, results, strict=True):
             if human_id in looked:
-                raise InputError(f"human {human_id}", "is in two of the sources given", "give each source once")
+                raise InputError(f"human {human_id}", "is in two of the sources", "give each source only once")
             looked[human_id] = (source, result)
         advance(len(ids))
 
@@ -172,10 +172,10 @@ def make_plan(
             assert isinstance(result, HumanInfo)
             accepted.append(HumanEntry(human_id, result.group_id, source, spec.split_of(result.group_id)))
     if not accepted:
-        told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+        counts = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
         raise InputError(
             f"--humans {' '.join(spec.humans)}",
-            f"no human left after filters ({told})" if told else "no human in it",
+            f"no human left after filters ({counts})" if counts else "no humans found",
             "give other photos, or loosen --min-height, --allow-bags, --allow-cut",
         )
     pool = open_pool(spec, sources, accepted, skip_bad)

@@ -1,4 +1,4 @@
-"""What a dataset is asked to be. The one owner of the defaults of `deocc-bench synth`."""
+"""The specification of a synthesised dataset. It defines the defaults of `deocc-bench synth`."""
 
 from __future__ import annotations
 
@@ -35,27 +35,28 @@ class RatioBin:
 
 @dataclass(frozen=True)
 class SynthSpec:
-    """Everything that decides a sample's pixels, apart from the photos themselves.
+    """All settings that determine the pixels of a sample, except the photos themselves.
 
     Args:
         humans, occluders: sources as typed, `KIND:PATH`.
-        variants: samples a human.
-        ratios: requested occlusion ratios as bins with shares; one bin is a plain range.
-        per_sample: least and most occluders in front of the person.
-        size: side of the square crop in pixels; None keeps the photo's own frame and resolution ("native").
-        splits: share of the groups (photos) by split.
-        holdout: where over 0, replaces `splits`: a group whose number is divisible by it is in "test", all others in
-            "train". The number is the last one in its id; humans and occluders alike.
-        hide: body parts to hide (`deocc_bench.core.labels.BODY_PARTS`); empty: anywhere.
-        balance: "category": each occluder category is as likely; "none": each occluder is.
-        placement: size and place of occluders in front: "overlap", "grounded" (`synth.placement_rules`), or "mixed":
-            one of the two, drawn for each sample.
-        behind: chance that a further occluder is put behind the person, where it hides nothing.
+        variants: samples per human.
+        ratios: requested occlusion ratios as bins with shares; a single bin is a plain range.
+        per_sample: minimum and maximum number of occluders in front of the person.
+        size: side of the square crop in pixels; None keeps the frame and resolution of the photo ("native").
+        splits: share of the groups (photos) in each split.
+        seed: random seed of the dataset.
+        hide: body parts to hide (`deocc_bench.core.labels.BODY_PARTS`); empty: no specific parts.
+        balance: "category": all occluder categories are equally likely; "none": all occluders are.
+        placement: size and position of occluders in front: "overlap", "grounded" (`synth.placement_rules`), or "mixed",
+            one of the two at random for each sample.
+        behind: probability of an additional occluder behind the person, where it hides nothing.
         harmonise, shadow, augment: see `synth.compositing` and `synth.augment`.
-        feather: standard deviation of the occluder's edge softening, pixels of the output.
+        feather: standard deviation of the edge softening of occluders, output pixels.
         initial: a spec of `core.initial_masks`: "detector:0.5", "perfect", "dilate:3", ...
-        min_height: least height of a person, pixels of the photo.
-        allow_bags, allow_cut: take humans that carry a bag, or are cut by the frame.
+        min_height: minimum height of a person, pixels of the photo.
+        allow_bags, allow_cut: also use humans who carry a bag, or who are cut by the frame.
+        holdout: if not 0, overrides `splits`: a group whose number is divisible by `holdout` is in "test", all others
+            are in "train". The number is the last one in the group id, for humans and occluders alike.
     """
 
     humans: tuple[str, ...]
@@ -93,7 +94,7 @@ class SynthSpec:
         if self.size is not None and not 32 <= self.size <= 4096:
             raise UsageError(f"--size must be 32 to 4096 pixels or 'native', got {self.size}")
         if not 0 <= self.behind <= 1:
-            raise UsageError(f"--behind is a share in [0, 1], got {self.behind}")
+            raise UsageError(f"--behind must be a probability in [0, 1], got {self.behind}")
         if self.balance not in BALANCE:
             raise UsageError(unknown("--balance", self.balance, BALANCE))
         if self.placement not in PLACEMENTS:
@@ -107,7 +108,7 @@ class SynthSpec:
         initial_masks.parse(self.initial)
 
     def public(self) -> dict[str, Any]:
-        """The spec for `dataset.json`: sources by kind and folder name, so that no path of a machine is in it."""
+        """The spec for `dataset.json`: sources are reduced to kind and folder name, without local paths."""
         value = asdict(self)
         value["humans"] = [public_source(s) for s in self.humans]
         value["occluders"] = [public_source(s) for s in self.occluders]
@@ -120,13 +121,13 @@ class SynthSpec:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and highest requested occlusion ratio."""
+        """Minimum and maximum requested occlusion ratio."""
         return min(b.low for b in self.ratios), max(b.high for b in self.ratios)
 
     def split_of(self, group_id: str, kind: str = "human") -> str:
         """The split of a photo (kind "human") or of an occluder's photo (kind "occluder").
 
-        By hash and not by rank, so that adding one photo moves no other; shares are met up to chance.
+        The split is chosen by hash, so that adding a photo moves no other photo; shares are met approximately.
         """
         if self.holdout:
             numbers = re.findall(r"\d+", group_id)
@@ -142,8 +143,8 @@ class SynthSpec:
     def request(self, human_id: str, variant: int) -> tuple[RatioBin, float]:
         """The bin and the target ratio of one variant.
 
-        The variants of a human are spread over the distribution: each has its own stratum of width 1 / variants, the
-        order of the strata shuffled by human.
+        The variants of a human are spread over the distribution: each has its own stratum of width 1 / variants. The
+        order of the strata is shuffled for each human.
         """
         return self.at(_quantiles(self.seed, self.variants, human_id)[variant % self.variants])
 
@@ -160,7 +161,7 @@ class SynthSpec:
 
 @lru_cache(maxsize=4096)
 def _quantiles(seed: int, variants: int, human_id: str) -> tuple[float, ...]:
-    """A human's quantiles of the ratio distribution, one a variant; asked for again with each variant and epoch."""
+    """Quantiles of the ratio distribution for one human, one per variant. Cached for later variants and epochs."""
     random = rng(seed, "ratio", human_id)
     strata = random.permutation(variants)
     jitter = random.random(variants)
@@ -168,7 +169,7 @@ def _quantiles(seed: int, variants: int, human_id: str) -> tuple[float, ...]:
 
 
 def public_source(spec: str) -> str:
-    """`ccp:/home/me/ccp/` -> `ccp:ccp`: the kind and the last name of its path."""
+    """Reduce a source to its kind and the last name in its path: `ccp:/home/me/ccp/` -> `ccp:ccp`."""
     kind, colon, rest = spec.partition(":")
     if not colon or rest.isdigit():
         return spec
@@ -177,10 +178,10 @@ def public_source(spec: str) -> str:
 
 
 def parse_ratio(text: str) -> tuple[RatioBin, ...]:
-    """`0.05-0.7`, `0.3`, or quotas `0.1-0.3=2,0.3-0.5=1`.
+    """Parse `0.05-0.7`, `0.3`, or quotas `0.1-0.3=2,0.3-0.5=1`.
 
     Raises:
-        UsageError: not of these forms, or outside 0 <= low <= high < 1.
+        UsageError: the text has another form, or is outside 0 <= low <= high < 1.
     """
     bins = []
     for part in text.split(","):
@@ -196,7 +197,7 @@ def parse_ratio(text: str) -> tuple[RatioBin, ...]:
                 f"--ratio {text!r}: expected LOW-HIGH such as 0.05-0.7, or quotas such as 0.1-0.3=2,0.3-0.5=1"
             ) from None
         if not (0 <= low <= high < 1 and share > 0):
-            raise UsageError(f"--ratio {part.strip()!r}: expected 0 <= low <= high < 1 and a share over 0")
+            raise UsageError(f"--ratio {part.strip()!r}: expected 0 <= low <= high < 1 and a share above 0")
         bins.append(RatioBin(low, high, share))
     return tuple(bins)
 
@@ -208,10 +209,10 @@ def ratio_text(ratios: Sequence[RatioBin]) -> str:
 
 
 def parse_splits(text: str) -> dict[str, float]:
-    """`train=0.8,val=0.1,test=0.1` -> shares that add up to 1.
+    """Parse `train=0.8,val=0.1,test=0.1` to shares that add up to 1.
 
     Raises:
-        UsageError: not of this form, or another sum.
+        UsageError: the text has another form, or the shares have another sum.
     """
     splits: dict[str, float] = {}
     for part in text.split(","):
@@ -235,10 +236,10 @@ def splits_text(splits: Mapping[str, float]) -> str:
 
 
 def parse_count_range(text: str) -> tuple[int, int]:
-    """`2` or `1-3`.
+    """Parse `2` or `1-3`.
 
     Raises:
-        UsageError: not of these forms.
+        UsageError: the text has another form.
     """
     match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", text)
     if match is None:
@@ -251,5 +252,5 @@ def count_range_text(counts: tuple[int, int]) -> str:
     return f"{counts[0]}-{counts[1]}"
 
 
-# What `synth`, `train` and the Python functions ask for unless told otherwise; only the sources have no default.
+# The defaults of `synth`, `train` and the Python functions; only the sources have no default.
 DEFAULTS = SynthSpec(humans=(), occluders=())

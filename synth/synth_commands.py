@@ -28,11 +28,23 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
 
 
 @click.command(short_help="Make an occlusion dataset from parsed humans and occluders.")
-@click.option("--humans", multiple=True, required=True, metavar="KIND:PATH", help="Photos with parsing. Repeatable.")
-@click.option("--occluders", multiple=True, required=True, metavar="KIND:PATH", help="Cut-out objects. Repeatable.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The dataset folder; new or empty.")
-@click.option("--name", help="The dataset's name; its folder's by default.")
-@click.option("--variants", default=_DEFAULTS["variants"], show_default=True, help="Samples a human.")
+@click.option(
+    "--humans",
+    multiple=True,
+    required=True,
+    metavar="KIND:PATH",
+    help="Source of humans: photos with parsing. Repeatable.",
+)
+@click.option(
+    "--occluders",
+    multiple=True,
+    required=True,
+    metavar="KIND:PATH",
+    help="Source of occluders: cut-out objects. Repeatable.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Dataset folder to write; new or empty.")
+@click.option("--name", help="Name of the dataset. Default: name of the folder.")
+@click.option("--variants", default=_DEFAULTS["variants"], show_default=True, help="Samples per human.")
 @click.option(
     "--ratio",
     default=_DEFAULTS["ratio"],
@@ -40,74 +52,100 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
     help="Occlusion ratio: LOW-HIGH, or quotas such as 0.1-0.3=2,0.3-0.5=1.",
 )
 @click.option(
-    "--occluders-per-sample", default=_DEFAULTS["occluders_per_sample"], show_default=True, metavar="N|LOW-HIGH"
+    "--occluders-per-sample",
+    default=_DEFAULTS["occluders_per_sample"],
+    show_default=True,
+    metavar="N|LOW-HIGH",
+    help="Number of occluders in front of the person.",
 )
 @click.option(
-    "--size", default=_DEFAULTS["size"], show_default=True, help="Side of the square crop in pixels, or 'native'."
+    "--size",
+    default=_DEFAULTS["size"],
+    show_default=True,
+    help="Side of the square crop in pixels, or 'native' to keep the frame of the photo.",
 )
-@click.option("--splits", default=_DEFAULTS["splits"], show_default=True, help="Share of the photos by split.")
+@click.option("--splits", default=_DEFAULTS["splits"], show_default=True, help="Share of the photos in each split.")
 @click.option(
-    "--holdout", default=_DEFAULTS["holdout"], metavar="N", help="Instead: photos whose number N divides are 'test'."
+    "--holdout",
+    default=_DEFAULTS["holdout"],
+    metavar="N",
+    help="Override --splits: photos whose number is divisible by N are 'test'.",
 )
-@click.option("--seed", default=_DEFAULTS["seed"], show_default=True)
-@click.option("--hide", default="", metavar="PART,...", help="Hide these body parts, e.g. left-arm,legs.")
+@click.option("--seed", default=_DEFAULTS["seed"], show_default=True, help="Random seed of the dataset.")
+@click.option("--hide", default="", metavar="PART,...", help="Body parts to hide, e.g. left-arm,legs.")
 @click.option(
     "--placement",
     type=click.Choice(PLACEMENTS),
     default=_DEFAULTS["placement"],
     show_default=True,
-    help="Occluders mostly within the person's box, or of usual size and on the ground (harder), or both by turns.",
+    help="overlap: mostly inside the box of the person; grounded: usual size, on the ground (harder); mixed: either.",
 )
 @click.option(
-    "--behind", default=_DEFAULTS["behind"], show_default=True, help="Chance of an occluder behind the person."
+    "--behind", default=_DEFAULTS["behind"], show_default=True, help="Probability of an occluder behind the person."
 )
 @click.option(
     "--balance",
     type=click.Choice(BALANCE),
     default=_DEFAULTS["balance"],
     show_default=True,
-    help="What is equally likely: each occluder category, or each occluder.",
+    help="category: all occluder categories are equally likely; none: all occluders are.",
 )
-@click.option("--harmonise", type=click.Choice(HARMONISE), default=_DEFAULTS["harmonise"], show_default=True)
-@click.option("--shadow", is_flag=True, help="Let occluders cast a soft contact shadow.")
-@click.option("--augment", default="", metavar="NAME,...", help=f"Any of {', '.join(GEOMETRIC + PHOTOMETRIC)}.")
-@click.option("--feather", default=_DEFAULTS["feather"], show_default=True, help="Softness of occluder edges, pixels.")
+@click.option(
+    "--harmonise",
+    type=click.Choice(HARMONISE),
+    default=_DEFAULTS["harmonise"],
+    show_default=True,
+    help="Adapt the colours of occluders to the photo.",
+)
+@click.option("--shadow", is_flag=True, help="Add a soft contact shadow below occluders.")
+@click.option("--augment", default="", metavar="NAME,...", help=f"Augmentations: {', '.join(GEOMETRIC + PHOTOMETRIC)}.")
+@click.option(
+    "--feather", default=_DEFAULTS["feather"], show_default=True, help="Softness of occluder edges in pixels."
+)
 @click.option(
     "--initial",
     default=_DEFAULTS["initial"],
     show_default=True,
     help="Initial mask: detector:STRENGTH, perfect, dilate:3, erode:3, shift:4, lowres:28, ...",
 )
-@click.option("--min-height", default=_DEFAULTS["min_height"], show_default=True, help="Least person height, pixels.")
+@click.option(
+    "--min-height", default=_DEFAULTS["min_height"], show_default=True, help="Minimum height of a person in pixels."
+)
 @click.option("--allow-bags", is_flag=True, help="Also use humans who carry a bag.")
-@click.option("--allow-cut", is_flag=True, help="Also use humans cut by the photo's frame.")
-@click.option("--workers", type=int, show_default="all cores", help="Worker processes.")
-@click.option("--engine", type=click.Choice(ENGINES), default=_DEFAULTS["engine"], show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="Use the first N humans only.")
-@click.option("--resume", is_flag=True, help="Go on in a folder where this command was stopped.")
-@click.option("--skip-bad", is_flag=True, help="Go on past broken inputs; rejected.csv lists them.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--allow-cut", is_flag=True, help="Also use humans who are cut by the frame of the photo.")
+@click.option("--workers", type=int, show_default="all cores", help="Number of worker processes.")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=_DEFAULTS["engine"],
+    show_default=True,
+    help="Run on this machine (local) or on a ray cluster.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N humans.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run in the same folder.")
+@click.option("--skip-bad", is_flag=True, help="Skip broken inputs and list them in rejected.csv.")
+@click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the content of dataset.json.")
-def synth(humans: tuple[str, ...], occluders: tuple[str, ...], out: Path, as_json: bool, **given: Any) -> None:
+def synth(*, humans: tuple[str, ...], occluders: tuple[str, ...], out: Path, as_json: bool, **settings: Any) -> None:
     """Make an occlusion dataset from parsed humans and occluders.
 
-    KIND of humans: mannequin[:N], folder, lip, cihp, atr, ccp, ahp. KIND of occluders: shapes[:N],
+    Kinds of humans: mannequin[:N], folder, lip, cihp, atr, ccp, ahp. Kinds of occluders: shapes[:N],
     coco:INSTANCES.json[,IMAGES_DIR], rgba:DIR, humans.
     """
-    info = synthesise(humans, occluders, out, **given)
+    info = synthesise(humans, occluders, out, **settings)
     click.echo(dump_json(info).rstrip("\n") if as_json else _summary(info, out))
-    if not given["quiet"]:
+    if not settings["quiet"]:
         next_step("validate", out, done=f"the dataset is in {out}")
 
 
-@click.command(short_help="Print a dataset's statistics, draw its contact sheet.")
+@click.command(short_help="Print dataset statistics and draw a contact sheet.")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--split", help="Only this split.")
-@click.option("--preview", type=click.Path(path_type=Path), help="Draw a contact sheet to this PNG.")
-@click.option("--count", default=24, show_default=True, help="Samples in the contact sheet.")
-@click.option("--json", "as_json", is_flag=True, help="Print statistics as JSON.")
-def inspect(dataset: Path, split: str | None, preview: Path | None, count: int, as_json: bool) -> None:
-    """Print the statistics of DATASET, from its annotations; with --preview draw its contact sheet."""
+@click.option("--split", help="Use only this split.")
+@click.option("--preview", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file.")
+@click.option("--count", default=24, show_default=True, help="Number of samples in the contact sheet.")
+@click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
+def inspect(*, dataset: Path, split: str | None, preview: Path | None, count: int, as_json: bool) -> None:
+    """Print the statistics of the annotations in DATASET. With --preview, also draw a contact sheet."""
     reader = DatasetReader(dataset)
     splits = [split] if split else list(reader.splits)
     summaries = {
@@ -128,14 +166,17 @@ def inspect(dataset: Path, split: str | None, preview: Path | None, count: int, 
         click.echo(f"contact sheet {preview}")
 
 
-@click.command(short_help="Check every invariant, digest and leak of a dataset.")
+@click.command(short_help="Check the invariants, digests and splits of a dataset.")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--workers", default=os.cpu_count() or 1, show_default="all cores", help="Worker processes.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
-@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON.")
+@click.option("--workers", default=os.cpu_count() or 1, show_default="all cores", help="Number of worker processes.")
+@click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
-def validate(ctx: click.Context, dataset: Path, workers: int, quiet: bool, as_json: bool) -> None:
-    """Check every invariant, digest and leak of DATASET. Prints findings only; exits with 1 if there are any."""
+def validate(ctx: click.Context, *, dataset: Path, workers: int, quiet: bool, as_json: bool) -> None:
+    """Check the invariants and digests of DATASET, and find leaks between its splits.
+
+    Prints only findings, and exits with status 1 if there are any.
+    """
     total = sum(c.get("samples", 0) for c in DatasetReader(dataset).info.get("counts", {}).values())
     with progress_bar("checking", "sample", total, quiet=quiet) as bar:
         findings = find(dataset, workers, bar.update)

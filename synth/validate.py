@@ -1,4 +1,4 @@
-"""Finds what is wrong with a dataset folder: broken invariants, changed bytes, leaks between splits."""
+"""Checks a dataset folder for violated invariants, changed content and leaks between splits."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from deocc_bench.core.labels import LIP
 from deocc_bench.core.types import Sample
 from deocc_bench.synth import engine
 
-# Largest Hamming distance of two 64-bit perceptual hashes that are called the same photo. Measured on the crops of 631
-# CCP photos: a copy (JPEG at quality 50, or resized by 0.8) stays within 2; the nearest other is at 8 or more, but
-# for one pair at 2: two shots of one person in one place.
+# Maximum Hamming distance between 64-bit perceptual hashes of near-duplicates. Measured on the crops of 631 CCP photos:
+# a copy (JPEG at quality 50, or resized by 0.8) has a distance of at most 2; other photos have 8 or more, except for
+# one pair with 2: two shots of the same person in the same place.
 NEAR_DUPLICATE = 4
-# An occluder's soft edge may reach this far beyond its mask, pixels.
+# Maximum extent of the soft edge of an occluder beyond its mask, pixels.
 EDGE = 3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: `kind` is stable and machine-readable, `where` a sample, group or file."""
+    """One problem: `kind` is stable and machine-readable, `where` is a sample, group or file."""
 
     kind: str
     where: str
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """What looking at one sample gave: its findings, content digest and perceptual hash."""
+    """The result of checking one sample: findings, content digest and perceptual hash."""
 
     sample_id: str
     split: str
@@ -49,10 +49,10 @@ class Checked:
 
 
 def validate(root: str | Path, workers: int = 1, advance: Callable[[int], None] = lambda n: None) -> list[Finding]:
-    """Check a dataset folder whole; an empty list means that nothing was found.
+    """Check a whole dataset folder and return the findings.
 
     Raises:
-        InputError: no dataset there.
+        InputError: the folder is not a dataset.
     """
     reader = DatasetReader(root)
     findings: list[Finding] = []
@@ -76,13 +76,13 @@ def validate(root: str | Path, workers: int = 1, advance: Callable[[int], None] 
     findings += [f for c in checked for f in c.findings]
     digests = [(c.sample_id, c.digest) for c in checked if c.digest is not None]
     if len(digests) == len(checked) and fingerprint(digests) != reader.info.get("fingerprint"):
-        findings.append(Finding("fingerprint", "dataset.json", "the fingerprint is not that of the samples"))
+        findings.append(Finding("fingerprint", "dataset.json", "the fingerprint does not match the samples"))
     findings += _duplicates(checked, {r.id: r.group_id for some in records.values() for r in some})
     return findings
 
 
 class Checker:
-    """Looks at the samples named; what a worker process runs."""
+    """Checks chunks of samples in a worker process."""
 
     def __init__(self, root: str) -> None:
         self.reader = DatasetReader(root)
@@ -92,7 +92,7 @@ class Checker:
 
 
 def check_sample(record: SampleRecord) -> Checked:
-    """Decode one sample and check everything that can be checked on it alone."""
+    """Decode one sample and run all checks that need only this sample."""
     where = f"{record.split}/{record.id}"
     try:
         sample = record.load()
@@ -104,7 +104,7 @@ def check_sample(record: SampleRecord) -> Checked:
         record.truth, sample.split, image=sample.image, complete=sample.complete, parsing=sample.parsing
     )
     if value != record.truth.digest:
-        findings.append(Finding("digest", where, "the content is not what was written (its digest differs)"))
+        findings.append(Finding("digest", where, "the content was changed (its digest does not match)"))
     picture = sample.complete if sample.complete is not None else sample.image
     return Checked(record.id, record.split, tuple(findings), value, perceptual_hash(picture))
 
@@ -113,37 +113,37 @@ def _broken(record: SampleRecord, sample: Sample) -> Iterator[tuple[str, str]]:
     truth = record.truth
     invisible = sample.invisible
     if sample.image.shape[:2] != record.size:
-        yield "size", f"the image is {sample.image.shape[:2]}, the annotation says {record.size}"
+        yield "size", f"the image is {sample.image.shape[:2]}, but the annotation says {record.size}"
     if truth.invisible_mask and not np.array_equal(masks.decode(truth.invisible_mask), invisible):
-        yield "invisible", "the invisible mask is not amodal & ~modal"
+        yield "invisible", "the invisible mask differs from amodal & ~modal"
     if abs(sample.occlusion_ratio - record.occlusion_ratio) > 1e-9:
-        yield "ratio", f"occlude_rate is {record.occlusion_ratio}, the masks give {sample.occlusion_ratio}"
+        yield "ratio", f"occlude_rate is {record.occlusion_ratio}, but is {sample.occlusion_ratio} in the masks"
     if truth.area != int(np.count_nonzero(sample.amodal)):
-        yield "area", f"area is {truth.area}, the mask has {int(np.count_nonzero(sample.amodal))} pixels"
+        yield "area", f"area is {truth.area}, but the mask has {int(np.count_nonzero(sample.amodal))} pixels"
     if truth.bbox != masks.bbox(record.amodal):
-        yield "bbox", f"bbox is {truth.bbox}, the mask's is {masks.bbox(record.amodal)}"
+        yield "bbox", f"bbox is {truth.bbox}, but the mask has {masks.bbox(record.amodal)}"
     if sample.parsing is not None:
         try:
             LIP.check(sample.parsing, record.parsing_path or "")
         except DeoccError as error:
             yield "label", str(error)
         if not np.array_equal(sample.parsing > 0, sample.amodal):
-            yield "parsing", "the parsing's foreground is not the amodal mask"
+            yield "parsing", "the foreground of the parsing differs from the amodal mask"
     front = np.zeros_like(invisible)
     for o in sample.occluders:
         if not o.behind:
             front |= o.mask
     if sample.occluders and np.any(invisible & ~front):
-        yield "occluder", "pixels are hidden where no occluder is"
+        yield "occluder", "some hidden pixels are not covered by an occluder"
     if sample.complete is not None and sample.occluders:
         reach = cv2.dilate(front.astype(np.uint8), np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)).astype(bool)
         changed = np.any(sample.image != sample.complete, axis=2)
         if np.any(changed & ~reach):
             n = int(np.count_nonzero(changed & ~reach))
-            yield "complete", f"complete and occluded image differ on {n} pixels where no occluder is"
+            yield "complete", f"the complete and the occluded image differ in {n} pixels outside the occluders"
         hidden = int(np.count_nonzero(invisible))
         if hidden and np.count_nonzero(invisible & ~changed) > 0.3 * hidden:
-            yield "complete", "the hidden region shows the person in the occluded image"
+            yield "complete", "the occluded image shows the person in the hidden region"
 
 
 def _counts(reader: DatasetReader, records: dict[str, list[SampleRecord]]) -> Iterator[Finding]:
@@ -151,14 +151,14 @@ def _counts(reader: DatasetReader, records: dict[str, list[SampleRecord]]) -> It
         found = len(records.get(split, ()))
         if found != expected.get("samples"):
             yield Finding(
-                "count", split, f"dataset.json tells {expected.get('samples')} samples, {found} are annotated"
+                "count", split, f"dataset.json lists {expected.get('samples')} samples, but {found} are annotated"
             )
     for folder in ("images", "complete", "parsing"):
         attribute = "image_path" if folder == "images" else f"{folder}_path"
         known = {getattr(r, attribute) for some in records.values() for r in some}
         for path in sorted((reader.root / folder).rglob("*")):
             if path.is_file() and path not in known:
-                yield Finding("stray", str(path.relative_to(reader.root)), "a file that no annotation names")
+                yield Finding("stray", str(path.relative_to(reader.root)), "no annotation refers to this file")
 
 
 def _leaks(records: dict[str, list[SampleRecord]]) -> Iterator[Finding]:
@@ -178,13 +178,13 @@ def _groups_of(record: SampleRecord) -> list[str]:
 
 
 def _occluders_of(record: SampleRecord) -> list[str]:
-    # Two cut-outs of one photo share its light and scene: the photo counts, where it is known.
+    # Cut-outs from one photo share its light and scene, so use the photo if it is known.
     return [o.group_id or o.id for o in record.truth.occluders or ()]
 
 
 def perceptual_hash(image: np.ndarray) -> int:
-    """64-bit hash of uint8 H x W x 3: signs of the 8 x 8 lowest frequencies (without the mean) of its 32 x 32 grey
-    picture against their median. Small changes of scale, light or encoding flip few bits.
+    """64-bit perceptual hash of uint8 H x W x 3: the 8 x 8 lowest DCT frequencies of the 32 x 32 grey image, compared
+    with their median (without the mean). Small changes of scale, light or encoding flip few bits.
     """
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
     low = cv2.dct(grey.astype(np.float32))[:8, :8].ravel()

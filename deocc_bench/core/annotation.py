@@ -1,7 +1,7 @@
-"""The annotation record: what a dataset says about one sample and its image, with one way to JSON and back.
+"""Annotation records: the fields of a sample and of its image, and their conversion to and from JSON.
 
-`from_json` checks types and keeps the keys it does not know in `extra`; `to_json` writes the same object again. A field
-that is absent from the file is None here and stays absent.
+`from_json` checks types and keeps unknown keys in `extra`; `to_json` writes the same object again. A field that is
+absent from the file is None here and stays absent.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from deocc_bench.core import masks
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
 
-_CURE = "make the dataset anew, or mend the file"
+_CURE = "recreate the dataset, or fix the file"
 
 
 class _Kind(NamedTuple):
-    """A type of JSON value: how a message names it, and how it is recognised."""
+    """A type of JSON value: its name in messages and the test for it."""
 
-    says: str
-    holds: Callable[[Any], bool]
+    name: str
+    matches: Callable[[Any], bool]
 
 
 def _whole(value: Any) -> bool:
@@ -48,8 +48,8 @@ def _named_numbers(value: Any) -> bool:
 
 
 # Metadata of the fields below.
-_TEXT = {"kind": _Kind("a text", lambda v: isinstance(v, str))}
-_ID = {"kind": _Kind("a whole number or a text", lambda v: _whole(v) or isinstance(v, str))}
+_TEXT = {"kind": _Kind("a string", lambda v: isinstance(v, str))}
+_ID = {"kind": _Kind("a whole number or a string", lambda v: _whole(v) or isinstance(v, str))}
 _WHOLE = {"kind": _Kind("a whole number", _whole)}
 _NUMBER = {"kind": _Kind("a number", _number)}
 _FLAG = {"kind": _Kind("true or false", lambda v: isinstance(v, bool))}
@@ -62,16 +62,16 @@ _LIST = {"kind": _Kind("a list", lambda v: isinstance(v, list))}
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """What the three records share: JSON in and out by the table of their fields."""
+    """Base of the three records: conversion to and from JSON, driven by the field metadata."""
 
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Any, where: str | Path) -> Self:
-        """The record of a JSON object.
+        """Read the record from a JSON object.
 
         Args:
-            where: file and entry, for messages.
+            where: file and entry, for error messages.
 
         Raises:
             InputError: a required field is missing, or a field has the wrong type.
@@ -82,13 +82,13 @@ class _Record:
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for name, value in data.items():
-            # Null means "nothing", but a file that says so keeps saying so.
+            # Null means "no value"; it is kept in `extra` so that it is written back as null.
             if value is None or name not in kinds:
                 extra[name] = value
-            elif kinds[name].holds(value):
+            elif kinds[name].matches(value):
                 values[name] = value
             else:
-                raise InputError(where, f"{name} must be {kinds[name].says}, got {reprlib.repr(value)}", _CURE)
+                raise InputError(where, f"{name} must be {kinds[name].name}, got {reprlib.repr(value)}", _CURE)
         missing = [name for name in required if name not in values]
         if missing:
             raise InputError(where, f"lacks {', '.join(missing)}", _CURE)
@@ -99,22 +99,22 @@ class _Record:
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, `extra` included; fields that are None are left out."""
+        """Return the JSON object, including `extra`; fields that are None are omitted."""
         named = {name: getattr(self, name) for name in _table(type(self))[0]}  # type: ignore[arg-type]
         return {**self.extra, **{name: value for name, value in named.items() if value is not None}}
 
     def updated(self, changes: Mapping[str, Any], where: str | Path) -> Self:
-        """The record with further JSON fields, known or not.
+        """Return a copy with additional JSON fields, known or unknown.
 
         Raises:
-            InputError: a known field of the wrong type.
+            InputError: a known field has the wrong type.
         """
         return type(self).from_json({**self.to_json(), **changes}, where) if changes else self
 
 
 @cache
 def _table(cls: Any) -> tuple[dict[str, _Kind], tuple[str, ...]]:
-    """Kind by field name, and the names of the required fields."""
+    """The kind of each field, and the names of the required fields."""
     known = [f for f in fields(cls) if "kind" in f.metadata]
     return {f.name: f.metadata["kind"] for f in known}, tuple(f.name for f in known if f.default is MISSING)
 
@@ -125,9 +125,9 @@ class OccluderEntry(_Record):
 
     Args:
         order: 1 is nearest to the viewer.
-        segmentation: its visible part.
+        segmentation: mask of its visible part.
         group_id: the photo it was cut from.
-        behind: it stands behind the person.
+        behind: whether it is behind the person.
     """
 
     id: str = field(metadata=_TEXT)
@@ -145,8 +145,8 @@ class ImageEntry(_Record):
 
     Args:
         id: COCO id.
-        group_id: the photo; a split keeps all its samples together.
-        complete_file_name, parsing_file_name: where the image has one sample; else its annotation names them.
+        group_id: the photo; all its samples are in the same split.
+        complete_file_name, parsing_file_name: set if the image has a single sample; otherwise in its annotation.
     """
 
     id: int | str = field(metadata=_ID)
@@ -161,7 +161,7 @@ class ImageEntry(_Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation(_Record):
-    """A sample of a dataset; masks are RLE of the image's size.
+    """A sample of a dataset; masks are RLE at the size of the image.
 
     Args:
         id, image_id: COCO ids.
@@ -169,9 +169,9 @@ class Annotation(_Record):
         bbox, area: of the amodal mask.
         occlude_rate: invisible / amodal pixels.
         initial_mask, initial_iou: a detector's mask of the visible person, and its IoU with the modal mask.
-        category: the target's name in its source; None is a person.
-        parts_hidden: invisible share of each part's pixels.
-        provenance: how the sample was made, or where it comes from.
+        category: the target's category name in its source; None means person.
+        parts_hidden: invisible share of the pixels of each part.
+        provenance: how the sample was made or where it comes from.
         digest: see `core.dataset.sample_digest`.
     """
 
@@ -202,7 +202,7 @@ class Annotation(_Record):
     def of_masks(
         cls, *, amodal: RLE, modal: RLE, invisible: RLE, initial: RLE | None = None, **others: Any
     ) -> Annotation:
-        """The annotation of a person, with every number that follows from the masks.
+        """Return the annotation of a person, with all numbers derived from the masks.
 
         Args:
             others: further fields by name.
@@ -210,7 +210,7 @@ class Annotation(_Record):
         if initial is not None:
             iou = masks.iou(initial, modal)
             others |= {"initial_mask": initial, "initial_iou": iou}
-            if iou is None:  # both masks are empty: the file says null
+            if iou is None:  # both masks are empty: written as null
                 others["extra"] = {**others.get("extra", {}), "initial_iou": None}
         whole = masks.area(amodal)
         return cls(
@@ -242,7 +242,7 @@ class Annotation(_Record):
 
     @property
     def invisible(self) -> RLE:
-        """The invisible mask: as stored, or from the two others."""
+        """The invisible mask: as stored, or computed from the other two."""
         if self.invisible_mask is not None:
             return self.invisible_mask
         return masks.encode(masks.decode(self.segmentation) & ~masks.decode(self.visible_mask))

@@ -1,4 +1,4 @@
-"""The dataset folder: where its files are, its records, and a lazy reader. The layout has one owner: this module.
+"""The dataset folder: file layout, records, and a lazy reader. This module alone defines the layout.
 
 DATASET/dataset.json, README.md, preview.png
 DATASET/annotations/<split>.json           COCO instances
@@ -29,17 +29,17 @@ INFO_FILE = "dataset.json"
 
 
 def annotation_path(root: str | Path, split: str) -> Path:
-    """Where a split's COCO file lies."""
+    """Path of the COCO file of a split."""
     return Path(root) / "annotations" / f"{split}.json"
 
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """One sample as the annotation file describes it; nothing is decoded yet.
+    """One sample as described in the annotation file; nothing is decoded yet.
 
     Args:
         root: the dataset folder.
-        split: its split.
+        split: the split of the sample.
         photo: the image entry.
         truth: the annotation.
     """
@@ -51,10 +51,10 @@ class SampleRecord:
 
     @classmethod
     def from_json(cls, root: Path, split: str, image: Mapping[str, Any], annotation: Mapping[str, Any]) -> SampleRecord:
-        """The record of a COCO image and annotation.
+        """Build the record from a COCO image and annotation.
 
         Raises:
-            InputError: a field is missing or has the wrong type; names file and entry.
+            InputError: a field is missing or has the wrong type; the message names the file and the entry.
         """
         path = annotation_path(root, split)
         return cls(
@@ -128,7 +128,7 @@ class SampleRecord:
         return self.root / name if name else None
 
     def load_occluders(self) -> tuple[PlacedOccluder, ...]:
-        """The placed occluders, their masks decoded; no pixels are read."""
+        """Return the placed occluders with decoded masks; no image is read."""
         return tuple(
             PlacedOccluder(
                 id=o.id,
@@ -143,7 +143,7 @@ class SampleRecord:
         )
 
     def load(self) -> Sample:
-        """Decode everything. Raises InputError for a missing or broken file, InvariantError for contradictory truth."""
+        """Decode everything. Raises InputError for a missing or broken file, InvariantError for inconsistent masks."""
         complete, parsing, initial = self.complete_path, self.parsing_path, self.initial
         return Sample(
             id=self.id,
@@ -163,13 +163,13 @@ class SampleRecord:
 
 
 class DatasetReader:
-    """A dataset folder, read lazily: annotations when a split is first asked for, pixels when a sample is.
+    """A dataset folder, read lazily: annotations on first access to a split, pixels on access to a sample.
 
     Args:
-        path: the folder that holds `dataset.json`.
+        path: the folder that contains `dataset.json`.
 
     Raises:
-        InputError: no dataset there, or one of a newer schema.
+        InputError: the folder is not a dataset, or has another schema version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -180,8 +180,8 @@ class DatasetReader:
         if not info_path.is_file():
             raise InputError(
                 path,
-                f"holds no {INFO_FILE}, so it is no finished dataset",
-                "finish it with --resume, or import it with `deocc-bench import`",
+                f"has no {INFO_FILE}, so it is not a finished dataset",
+                "finish it with `deocc-bench synth --resume`, or import it with `deocc-bench import`",
             )
         self.info: dict[str, Any] = read_json(info_path)
         version = self.info.get("schema_version") if isinstance(self.info, dict) else None
@@ -189,7 +189,7 @@ class DatasetReader:
             raise InputError(
                 info_path,
                 f"schema version {version!r}, but this deocc-bench reads version {SCHEMA_VERSION}",
-                "use the deocc-bench that wrote it, or make the dataset anew",
+                "use the deocc-bench version that wrote it, or recreate the dataset",
             )
         self._splits: dict[str, dict[str, SampleRecord]] = {}
 
@@ -199,7 +199,7 @@ class DatasetReader:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted sample digests, as stored; `validate` compares it with the pixels."""
+        """Stored SHA-256 over the sorted sample digests; `validate` compares it with the pixels."""
         return str(self.info["fingerprint"])
 
     @cached_property
@@ -207,11 +207,11 @@ class DatasetReader:
         return tuple(sorted(p.stem for p in (self.root / "annotations").glob("*.json")))
 
     def ids(self, split: str) -> list[str]:
-        """Sample ids of a split, sorted."""
+        """Return the sample ids of a split, sorted."""
         return list(self._load(split))
 
     def record(self, split: str, sample_id: str) -> SampleRecord:
-        """The record of one sample.
+        """Return the record of one sample.
 
         Raises:
             InputError: the split has no such sample.
@@ -222,11 +222,11 @@ class DatasetReader:
         return records[sample_id]
 
     def records(self, split: str) -> Iterator[SampleRecord]:
-        """All records of a split, sorted by sample id."""
+        """Yield all records of a split, sorted by sample id."""
         yield from self._load(split).values()
 
     def sample(self, split: str, sample_id: str) -> Sample:
-        """One sample with its pixels."""
+        """Load one sample with its pixels."""
         return self.record(split, sample_id).load()
 
     def has(self, what: str, split: str) -> bool:
@@ -246,7 +246,7 @@ class DatasetReader:
 
 
 def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, SampleRecord]:
-    cure, where = "make the dataset anew, or mend the file", str(path)
+    cure, where = "recreate the dataset, or fix the file", str(path)
     try:
         photos = (ImageEntry.from_json(image, f"{where}: image {image.get('id')}") for image in data["images"])
         by_id = {photo.id: photo for photo in photos}
@@ -255,12 +255,12 @@ def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, Sam
             at = f"{where}: annotation {annotation.get('id')}"
             truth = Annotation.from_json(annotation, at)
             if truth.image_id not in by_id:
-                raise InputError(at, "names an image that is not listed", cure)
+                raise InputError(at, "its image_id is not in the list of images", cure)
             if truth.sample_id in records:
                 raise InputError(path, f"sample {truth.sample_id} is listed twice", cure)
             records[truth.sample_id] = SampleRecord(root, split, by_id[truth.image_id], truth)
     except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(path, f"not the annotations of a dataset ({error!r})", cure) from error
+        raise InputError(path, f"not a dataset annotation file ({error!r})", cure) from error
     return dict(sorted(records.items()))
 
 
@@ -272,10 +272,10 @@ def sample_digest(
     complete: np.ndarray | None,
     parsing: np.ndarray | None,
 ) -> str:
-    """Hex SHA-256 of a sample's content: decoded pixels and runs, so a re-encoded PNG keeps its digest.
+    """Hex SHA-256 of the content of a sample: decoded pixels and mask runs, so re-encoding a PNG keeps the digest.
 
     Args:
-        annotation: its id, masks and occluders count; its numbers are derived from them.
+        annotation: its id, masks and occluders enter the digest; its numbers are derived from them and do not.
         image, complete: uint8 H x W x 3.
         parsing: uint8 H x W.
     """

@@ -1,4 +1,4 @@
-"""Writes a dataset folder: pixels sample by sample, then annotations and `dataset.json`, which makes it a dataset."""
+"""Writes a dataset folder: pixels sample by sample, then annotations, then `dataset.json`, which marks it finished."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from deocc_bench.core.provenance import versions
 from deocc_bench.core.seeding import hash64
 from deocc_bench.core.types import PlacedOccluder, Sample
 
-# {"image": COCO image, "annotation": COCO annotation, "split": str}: what a shard remembers of a sample.
+# {"image": COCO image, "annotation": COCO annotation, "split": str}: the entry of a sample in a shard.
 Line = dict[str, Any]
 
 _LIP_PALETTE = LIP.palette()
 
 
 def stable_id(sample_id: str) -> int:
-    """A COCO id that depends on the sample alone, so that adding a photo renumbers nothing. 52 bits: exact in JSON."""
+    """A COCO id that depends only on the sample, so adding a photo renumbers nothing. 52 bits: exact in JSON."""
     return hash64("coco-id", sample_id) >> 12
 
 
 class Encoded:
-    """Encoded pictures of the last sample. Variants of one human often share the complete image and the parsing, as
-    the same array: those are encoded once.
+    """Cache of the encoded images of the last sample. Variants of one human often share the same array for the complete
+    image and the parsing, which is then encoded only once.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[np.ndarray, bytes]] = {}
 
     def png(self, folder: str, array: np.ndarray) -> bytes:
-        """The PNG of `array`, a picture of `folder`."""
+        """Return `array` encoded as PNG, for an image in `folder`."""
         last = self._last.get(folder)
         if last is None or last[0] is not array:
             last = (array, images.encode_png(array, _LIP_PALETTE if folder == "parsing" else None))
@@ -57,17 +57,17 @@ def write_sample(
     extra: Mapping[str, Any] | None = None,
     encoded: Encoded | None = None,
 ) -> Line:
-    """Write a sample's pictures below `root` and return its records.
+    """Write the images of a sample below `root` and return its records.
 
     Args:
-        encoded: shared by the samples of a human, spares encoding the same array twice. Arrays must not be changed
-            between calls.
-        sample: checked by its own type.
-        licence: of the human's photo.
-        extra: further annotation fields, JSON-able.
+        sample: the sample to write.
+        licence: licence of the photo of the human.
+        extra: further annotation fields, JSON-serialisable.
+        encoded: cache shared by the samples of a human, which avoids encoding the same array twice. The arrays must
+            not be modified between calls.
 
     Raises:
-        DeoccError: disk full or folder not writable.
+        DeoccError: the disk is full or the folder is not writable.
     """
     root = Path(root)
     encoded = encoded or Encoded()
@@ -87,14 +87,14 @@ def write_sample(
 def describe(
     sample: Sample, licence: str, names: Mapping[str, str], extra: Mapping[str, Any] | None = None
 ) -> tuple[ImageEntry, Annotation]:
-    """The image entry and the annotation of a sample, without its digest.
+    """Return the image entry and the annotation of a sample, without the digest.
 
     Args:
         names: file names relative to the dataset, by folder ("images", "complete", "parsing").
-        extra: further annotation fields, JSON-able.
+        extra: further annotation fields, JSON-serialisable.
 
     Raises:
-        InputError: a known field of `extra` has the wrong type.
+        InputError: a known field in `extra` has the wrong type.
     """
     height, width = sample.amodal.shape
     number = stable_id(sample.id)
@@ -137,23 +137,23 @@ def _entry(occluder: PlacedOccluder) -> OccluderEntry:
 
 
 def as_line(image: ImageEntry, annotation: Annotation, split: str) -> Line:
-    """What a shard remembers of a sample."""
+    """Return the shard entry of a sample."""
     return {"image": image.to_json(), "annotation": annotation.to_json(), "split": split}
 
 
 def write_annotations(
     root: str | Path, split: str, lines: Callable[[], Iterable[Line]], info: Mapping[str, Any]
 ) -> None:
-    """Write one split's COCO file, one record a line, in constant memory.
+    """Write the COCO file of one split, one record per line, in constant memory.
 
     Args:
-        lines: gives the split's lines in sorted order, anew at each call: they are read once for the images and once
-            for the annotations.
-        info: goes into the file's `info`.
+        lines: returns an iterable over the lines of the split in sorted order. It is called twice: once for the images
+            and once for the annotations.
+        info: the `info` object of the file.
 
     Raises:
-        InvariantError: two images under one COCO id.
-        DeoccError: disk full or folder not writable.
+        InvariantError: two annotations have the same COCO id, or an annotation has no image.
+        DeoccError: the disk is full or the folder is not writable.
     """
     path = annotation_path(root, split)
     temporary = path.with_name(f".tmp-{path.name}")
@@ -175,7 +175,7 @@ def write_annotations(
             for line in lines():
                 number = line["annotation"]["id"]
                 if number in numbers or line["annotation"]["image_id"] not in seen:
-                    raise InvariantError(f"{path}: two annotations under id {number}, or one without its image")
+                    raise InvariantError(f"{path}: two annotations have id {number}, or its image is missing")
                 numbers.add(number)
                 f.write(separator + _compact(line["annotation"]))
                 separator = ",\n"
@@ -192,10 +192,10 @@ def finish(
     lines: Mapping[str, Callable[[], Iterable[Line]]],
     info: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write all annotations, then `dataset.json`; returns its content.
+    """Write all annotations, then `dataset.json`, and return its content.
 
     Args:
-        lines: per split, a function that gives its lines in sorted order.
+        lines: for each split, a function that returns its lines in sorted order.
         info: further fields: the spec, the seed, sources, statistics.
     """
     digests: list[tuple[str, str]] = []
@@ -213,7 +213,7 @@ def finish(
             licences[line["image"]["licence"]] += 1
             licences.update(o["licence"] for o in line["annotation"]["occluders"])
         counts[split] = {"samples": n, "humans": len(humans), "groups": len(groups)}
-    # Folders are told apart by what they hold, not by when or where they were made: no date, host or absolute path.
+    # A dataset is identified by its content, not by when or where it was made: no date, host or absolute path.
     content = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -228,7 +228,7 @@ def finish(
         write_annotations(root, split, lines[split], {"description": name, "split": split})
     text = dump_json(content)
     atomic_write(Path(root) / INFO_FILE, text)
-    # As a reader will see it: what is drawn from it now and later must not differ.
+    # Return what a reader will load, so that a card or preview made now equals one made later.
     return json.loads(text)
 
 

@@ -1,7 +1,7 @@
-"""Ways to damage a mask by a known amount: for robustness sweeps and for modelled detector errors.
+"""Degrade a mask by a known amount, for robustness sweeps and simulated detector errors.
 
-Each is a function (mask bool H x W, amount, rng) -> new mask, and a row of `DEGRADATIONS`; `core.initial_masks` reads
-specs such as "lowres:28+shift:4".
+Each degradation is a function (mask bool H x W, amount, rng) -> new mask and an entry of `DEGRADATIONS`;
+`core.initial_masks` parses specs such as "lowres:28+shift:4".
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from deocc_bench.core.masks import tight_box
 
 
 def dilate(mask: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Grow by `radius` pixels (a disk)."""
+    """Dilate by a disk of `radius` pixels."""
     return cv2.dilate(_pixels(mask), _disk(radius)) > 0
 
 
 def erode(mask: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Shrink by `radius` pixels (a disk). The picture's edge does not shrink it."""
+    """Erode by a disk of `radius` pixels. The image border does not erode the mask."""
     return cv2.erode(_pixels(mask), _disk(radius)) > 0
 
 
 def shift(mask: np.ndarray, distance: float, rng: np.random.Generator) -> np.ndarray:
-    """Move by `distance` pixels in a random direction."""
+    """Shift by `distance` pixels in a random direction."""
     angle = float(rng.random()) * 2 * np.pi
     dx, dy = round(distance * float(np.cos(angle))), round(distance * float(np.sin(angle)))
     h, w = mask.shape
@@ -39,12 +39,12 @@ def shift(mask: np.ndarray, distance: float, rng: np.random.Generator) -> np.nda
 
 
 def lowres(mask: np.ndarray, resolution: float, rng: np.random.Generator) -> np.ndarray:
-    """Through a grid of `resolution` x `resolution` cells over the tight box, as a mask head predicts it."""
+    """Resample through a grid of `resolution` x `resolution` cells over the tight box, as a mask head does."""
     return through_grid(mask, max(1, round(resolution)))
 
 
 def through_grid(mask: np.ndarray, cells: int) -> np.ndarray:
-    """bool H x W -> what is left of it after averaging over cells x cells of its tight box and enlarging again."""
+    """Downsample the tight box of a bool H x W mask to cells x cells, then upsample and threshold it again."""
     box = tight_box(mask)
     if box is None:
         return mask.copy()
@@ -56,14 +56,14 @@ def through_grid(mask: np.ndarray, cells: int) -> np.ndarray:
 
 
 def polygon(mask: np.ndarray, tolerance: float, rng: np.random.Generator) -> np.ndarray:
-    """The outline as straight lines that stay within `tolerance` pixels (Douglas-Peucker). Holes are filled."""
+    """Simplify the outline to a polygon within `tolerance` pixels (Douglas-Peucker). Holes are filled."""
     contours, _ = cv2.findContours(_pixels(mask), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     simple = [cv2.approxPolyDP(c, tolerance, True) for c in contours]
     return cv2.fillPoly(np.zeros(mask.shape, np.uint8), simple, 1) > 0 if simple else mask.copy()
 
 
 def drop(mask: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Take away `share` of the area: the pixels nearest to a random one, as a missed hand or foot."""
+    """Remove `share` of the area: the pixels nearest to a random one, like a missed hand or foot."""
     ys, xs = np.nonzero(mask)
     count = round(share * ys.size)
     if count == 0:
@@ -77,7 +77,7 @@ def drop(mask: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
 
 
 def perfect(mask: np.ndarray, _: float, rng: np.random.Generator) -> np.ndarray:
-    """The mask as it is."""
+    """Return an unchanged copy."""
     return mask.copy()
 
 
@@ -93,7 +93,7 @@ def _disk(radius: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Degradation:
-    """One row: the function, the amount it has unless given, and the range of amounts."""
+    """A degradation: its function, the default amount, and the range of amounts."""
 
     function: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
     default: float

@@ -1,8 +1,7 @@
 """A model of the mask that an instance-segmentation network predicts for the visible person.
 
-It follows how such masks are made: a box that is slightly off, a soft mask on a 28 x 28 grid within it, then enlarged
-and thresholded at one half. On that grid the mask leaks into the occluder, stops short of its boundary, or misses a
-body part.
+It imitates a mask head: a slightly wrong box and a soft mask on a 28 x 28 grid inside it, which is upsampled and
+thresholded at 0.5. On that grid the mask leaks into the occluder, stops short of its boundary, or misses a body part.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from deocc_bench.core import degrade as damage
 from deocc_bench.core.masks import tight_box
 
 DEFAULT_STRENGTH = 0.5
-_HEAD = 28  # cells at the default strength, as Mask R-CNN's mask head has
+_HEAD = 28  # grid cells at the default strength, the size of the mask head of Mask R-CNN
 
 
 def detector_mask(
@@ -26,18 +25,18 @@ def detector_mask(
     occluder: np.ndarray,
     parsing: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A detector's mask of the visible person.
+    """Simulate the mask of the visible person that a detector predicts.
 
     Args:
         modal: bool H x W, the true visible mask.
-        strength: 0 returns the modal mask, 0.5 models a usual detector, 1 a bad one.
+        strength: 0 returns the modal mask, 0.5 models a typical detector, 1 a bad one.
         rng: the only source of randomness.
         amodal: bool H x W.
         occluder: bool H x W, union of the occluders in front.
-        parsing: uint8 H x W, LIP ids; without it a missed part is a band of the box.
+        parsing: uint8 H x W, LIP ids; without it, a missed part is a strip along one side of the box.
 
     Returns:
-        bool H x W; empty only if `modal` is.
+        bool H x W; empty only if `modal` is empty.
     """
     box = tight_box(modal)
     if box is None or strength <= 0:
@@ -48,10 +47,10 @@ def detector_mask(
     seen = _grid(modal[view], n)
     cover = _grid(occluder[view], n)
     logits = cv2.GaussianBlur(seen, (3, 3), 0, borderType=cv2.BORDER_CONSTANT).astype(np.float32)
-    lumpy = _noise(n, 6, rng)  # slow in space, -1..1
+    lumpy = _noise(n, 6, rng)  # low spatial frequency, -1..1
     logits += strength * (55 * lumpy + 50 * _noise(n, 14, rng) + np.float32(35 * rng.standard_normal()))
     if cv2.hasNonZero(cover):
-        logits += _at_occluder(seen, cover, _grid(amodal[view], n), lumpy, strength, rng)
+        logits += _at_occluder(seen, cover, _grid(amodal[view], n), lumpy, strength=strength, rng=rng)
     if rng.random() < 0.35 * strength:
         logits[_missed(seen, None if parsing is None else parsing[view], n, rng)] -= 200
     head = np.clip(np.rint(logits), 0, 255).astype(np.uint8)
@@ -66,7 +65,7 @@ def detector_mask(
 def _jittered(
     box: tuple[int, int, int, int], shape: tuple[int, ...], strength: float, rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """The tight box with each side off by a few per cent, rather outwards; within the frame."""
+    """The tight box with each side moved by a few per cent, outwards on average; clipped to the frame."""
     x0, y0, x1, y1 = box
     w, h = x1 - x0, y1 - y0
     left, top, right, bottom = (float(v) for v in 0.03 * strength * rng.standard_normal(4) + 0.01)
@@ -77,23 +76,29 @@ def _jittered(
 
 
 def _grid(mask: np.ndarray, n: int) -> np.ndarray:
-    """How full each of n x n cells is, uint8 0..255."""
+    """Average the mask over n x n cells, uint8 0..255."""
     pixels = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
     return cv2.resize(pixels, (n, n), interpolation=cv2.INTER_AREA)
 
 
 def _noise(n: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise in [-1, 1], float32 n x n. Drawn and enlarged in bytes, which all processors do alike."""
+    """Smooth noise in [-1, 1], float32 n x n. Drawn and upsampled as bytes, so it is identical on all processors."""
     coarse = rng.integers(0, 256, (cells, cells), np.uint8)
     return (cv2.resize(coarse, (n, n), interpolation=cv2.INTER_LINEAR).astype(np.float32) - 127.5) / np.float32(127.5)
 
 
 def _at_occluder(
-    seen: np.ndarray, cover: np.ndarray, whole: np.ndarray, lumpy: np.ndarray, strength: float, rng: np.random.Generator
+    seen: np.ndarray,
+    cover: np.ndarray,
+    whole: np.ndarray,
+    lumpy: np.ndarray,
+    *,
+    strength: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """What the occluder does to the logits: a gap along its boundary in some places, a leak into it in others.
+    """Change of the logits near the occluder: a gap along its boundary in some places, a leak into it in others.
 
-    The leak is stronger where the hidden person goes on behind the occluder: a detector guesses.
+    The leak is stronger where the occluder hides the person, because a detector guesses there.
     """
     near_person = cv2.blur(seen, (5, 5)).astype(np.float32) / np.float32(255)
     near_cover = cv2.blur(cover, (5, 5)).astype(np.float32) / np.float32(255)
@@ -107,7 +112,7 @@ def _at_occluder(
 
 
 def _missed(seen: np.ndarray, parsing: np.ndarray | None, n: int, rng: np.random.Generator) -> np.ndarray:
-    """bool n x n: a visible body part of at most a third of the person, or a band of the box, that is not found."""
+    """bool n x n: the missed region, a visible body part of less than a third of the person or a strip of the box."""
     if parsing is not None:
         labels = cv2.resize(parsing, (n, n), interpolation=cv2.INTER_NEAREST_EXACT)
         sizes = np.bincount(labels[seen > 127], minlength=20)[1:20]

@@ -1,4 +1,4 @@
-"""The last line of a command, on stderr: where things are, and which command usually comes next."""
+"""The last line of a command, on stderr: where the output is, and which command usually comes next."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _wanted = ContextVar("hints wanted", default=True)
 
 
 def next_step(*words: object, done: str = "") -> None:
-    """Print `DONE; next: deocc-bench WORDS` on stderr; words in capitals stay as placeholders.
+    """Print `DONE; next: deocc-bench WORDS` on stderr. Words in capitals are placeholders.
 
     Args:
-        words: the command and its arguments; quoted where a shell needs it.
+        words: the command and its arguments; they are quoted for the shell.
         done: what was written, and where.
     """
     command = shlex.join(["deocc-bench", *map(str, words)])
@@ -23,14 +23,14 @@ def next_step(*words: object, done: str = "") -> None:
 
 
 def hint(line: str) -> None:
-    """Print one line on stderr, unless hints are not wanted."""
+    """Print one line on stderr, unless hints are disabled."""
     if _wanted.get():
         print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def no_hints() -> Iterator[None]:
-    """Keep `next_step` silent: for a command that runs other commands."""
+    """Disable hints, for a command that runs other commands."""
     token = _wanted.set(False)
     try:
         yield

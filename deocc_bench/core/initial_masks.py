@@ -1,10 +1,10 @@
-"""Specs of initial masks: what a method is given as the visible person. One grammar for all commands.
+"""Specs of initial masks, the masks of the visible person that methods receive. All commands use the same syntax.
 
     dataset                      the mask stored in the dataset
     KIND[:AMOUNT][+KIND...]      made from the true modal mask, step by step: "detector:0.5", "lowres:28+shift:4"
 
-A kind is a degradation (`core.degrade`) or "detector" (`core.detector`). A step that would leave nothing of the mask is
-skipped, so a mask that is not empty never becomes empty.
+A kind is a degradation (`core.degrade`) or "detector" (`core.detector`). A step that would empty the mask is skipped,
+so a non-empty mask never becomes empty.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from deocc_bench.core.registry import unknown
 from deocc_bench.core.seeding import rng
 
 DATASET = "dataset"
-"""The spec that keeps what is stored."""
+"""The spec of the stored mask."""
 DEFAULT = f"detector:{detector.DEFAULT_STRENGTH:g}"
-"""What `synth` makes unless told otherwise."""
+"""The default of `synth`."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What a kind may read of a sample.
+    """The ground truth of a sample from which initial masks are made.
 
     Args:
-        modal: bool H x W. amodal: bool H x W.
-        occluder: bool H x W, union of the occluders in front; None where the source does not know them.
-        parsing: uint8 H x W, LIP ids; None where the source has none.
+        modal, amodal: bool H x W.
+        occluder: bool H x W, union of the occluders in front; None if the source does not provide them.
+        parsing: uint8 H x W, LIP ids; None if the source has none.
     """
 
     modal: np.ndarray
@@ -45,11 +45,11 @@ class Truth:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of initial mask: (mask so far, amount, truth, rng) -> mask, its amounts, and what it needs to know.
+    """A kind of initial mask: a function (current mask, amount, truth, rng) -> mask, and its range of amounts.
 
     Args:
-        needs: fields of `Truth` that must be there, e.g. "occluder".
-        first: it models a mask from the truth, so no step may stand before it.
+        needs: fields of `Truth` that must not be None, e.g. "occluder".
+        first: whether it must be the first step, because it starts from the ground truth.
     """
 
     function: Callable[[np.ndarray, float, Truth, np.random.Generator], np.ndarray]
@@ -65,7 +65,7 @@ def _damage(row: degrade.Degradation) -> Kind:
 
 
 def _detector(_: np.ndarray, strength: float, truth: Truth, rng: np.random.Generator) -> np.ndarray:
-    assert truth.occluder is not None  # `make` asked for it
+    assert truth.occluder is not None  # `make` checked it
     return detector.detector_mask(
         truth.modal, strength, rng, amodal=truth.amodal, occluder=truth.occluder, parsing=truth.parsing
     )
@@ -81,8 +81,8 @@ def parse(spec: str) -> tuple[tuple[str, float], ...]:
     """ "detector:0.5+shift" -> (("detector", 0.5), ("shift", 4.0)).
 
     Raises:
-        UsageError: an unknown kind (with a suggestion), an amount that is no number or out of range, or a detector that
-            is not the first step.
+        UsageError: an unknown kind (with a suggestion), an amount that is not a number or out of range, or a detector
+            that is not the first step.
     """
     steps: list[tuple[str, float]] = []
     for part in (p.strip() for p in spec.split("+")):
@@ -97,18 +97,18 @@ def parse(spec: str) -> tuple[tuple[str, float], ...]:
 
 
 def needs(spec: str) -> tuple[str, ...]:
-    """The fields of `Truth` that a spec can't do without; () for the stored mask."""
+    """The fields of `Truth` that a spec needs; () for the stored mask."""
     if spec == DATASET:
         return ()
     return tuple(dict.fromkeys(need for name, _ in parse(spec) for need in KINDS[name].needs))
 
 
 def make(spec: str, truth: Truth, random: np.random.Generator) -> np.ndarray:
-    """The initial mask of a spec, bool H x W, a new array.
+    """Make the initial mask of a spec: bool H x W, a new array.
 
     Raises:
-        UsageError: as `parse`.
-        DeoccError: the spec needs something that the truth lacks.
+        UsageError: same as `parse`.
+        DeoccError: a field of `truth` that the spec needs is None.
     """
     missing = [need for need in needs(spec) if getattr(truth, need) is None]
     if missing:
@@ -121,16 +121,16 @@ def make(spec: str, truth: Truth, random: np.random.Generator) -> np.ndarray:
 
 
 def lacking(spec: str, need: str) -> str:
-    """The sentence for a spec that needs what a sample or dataset lacks."""
-    return f"initial mask {spec!r} needs the {need} masks, which are not known here; use another, e.g. lowres:28"
+    """The message for a spec that needs a field which the sample or dataset does not have."""
+    return f"initial mask {spec!r} needs the {need} masks, which are not available; use another, e.g. lowres:28"
 
 
 def front_mask(front: Sequence[RLE], hidden: int, size: tuple[int, int]) -> np.ndarray | None:
-    """Union of the occluders in front, bool H x W; None if they are not known.
+    """Union of the occluders in front, bool H x W; None if the occluders are not annotated.
 
     Args:
-        front: their masks.
-        hidden: number of hidden pixels: where pixels are hidden and no occluder is listed, they are not known.
+        front: masks of the occluders in front.
+        hidden: number of hidden pixels. If pixels are hidden and `front` is empty, the occluders are not annotated.
         size: (height, width).
     """
     if front:
@@ -139,10 +139,10 @@ def front_mask(front: Sequence[RLE], hidden: int, size: tuple[int, int]) -> np.n
 
 
 def of_record(record: SampleRecord, spec: str, seed: int) -> np.ndarray | None:
-    """The initial mask of a dataset's sample, bool H x W; None where the stored one is asked for and there is none.
+    """The initial mask of a sample of a dataset, bool H x W; None if `spec` is the stored mask and there is none.
 
     Raises:
-        UsageError, DeoccError: as `make`.
+        UsageError, DeoccError: same as `make`.
     """
     if spec == DATASET:
         return masks.decode(record.initial) if record.initial else None
@@ -157,11 +157,11 @@ def of_record(record: SampleRecord, spec: str, seed: int) -> np.ndarray | None:
 
 
 def check_split(dataset: DatasetReader, split: str, spec: str) -> None:
-    """Find out before a run whether a spec can be made for every sample of a split.
+    """Check before a run that a spec can be made for every sample of a split.
 
     Raises:
-        UsageError: as `parse`.
-        DeoccError: it needs occluder masks that some sample lacks.
+        UsageError: same as `parse`.
+        DeoccError: the spec needs occluder masks, and a sample has none.
     """
     if "occluder" not in needs(spec):
         return

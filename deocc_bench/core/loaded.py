@@ -1,4 +1,4 @@
-"""A split of a dataset folder as a Python sequence of samples. Pixels are decoded when they are asked for."""
+"""A split of a dataset folder as a Python sequence of samples. Pixels are decoded on access."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoadedSample:
     """One sample of a dataset. Each array is decoded on first access and kept as long as this object lives.
 
     Args:
-        record: the sample as it stands in the annotations.
+        record: the annotations of the sample.
     """
 
     def __init__(self, record: SampleRecord) -> None:
@@ -38,7 +38,7 @@ class LoadedSample:
 
     @property
     def group_id(self) -> str:
-        """The source photo, or the person where the dataset knows them; no group is in two splits."""
+        """The source photo, or the person if the dataset identifies persons; no group is in two splits."""
         return self.record.group_id
 
     @property
@@ -53,12 +53,12 @@ class LoadedSample:
 
     @cached_property
     def image(self) -> np.ndarray:
-        """uint8 H x W x 3, RGB: the occluded image. Raises InputError where the file is missing or broken."""
+        """uint8 H x W x 3, RGB: the occluded image. Raises InputError if the file is missing or broken."""
         return images.read_rgb(self.record.image_path)
 
     @cached_property
     def complete(self) -> np.ndarray | None:
-        """uint8 H x W x 3, RGB: the image without the occluders; None where the dataset has none."""
+        """uint8 H x W x 3, RGB: the image without the occluders; None if the dataset has none."""
         path = self.record.complete_path
         return None if path is None else images.read_rgb(path)
 
@@ -80,26 +80,26 @@ class LoadedSample:
 
     @cached_property
     def initial(self) -> np.ndarray | None:
-        """bool H x W: a detector's mask of the visible part; None where the dataset has none."""
+        """bool H x W: a detector's mask of the visible part; None if the dataset has none."""
         rle = self.record.initial
         return None if rle is None else masks.decode(rle)
 
     @cached_property
     def parsing(self) -> np.ndarray | None:
-        """uint8 H x W, LIP ids of the whole person; None where the dataset has none."""
+        """uint8 H x W, LIP ids of the whole person; None if the dataset has none."""
         path = self.record.parsing_path
         return None if path is None else images.read_indices(path)
 
     @cached_property
     def occluders(self) -> tuple[PlacedOccluder, ...]:
-        """The placed occluders with the mask of what is seen of them, the nearest to the viewer first."""
+        """The placed occluders with the masks of their visible parts, nearest to the viewer first."""
         return tuple(sorted(self.record.load_occluders(), key=lambda o: o.order))
 
     def load(self) -> Sample:
-        """Everything at once, with the invariants checked.
+        """Decode everything at once and check the invariants.
 
         Raises:
-            InputError: a missing or broken file.
+            InputError: a file is missing or broken.
             InvariantError: the masks contradict each other.
         """
         return self.record.load()
@@ -120,7 +120,7 @@ class LoadedDataset(Sequence[LoadedSample]):
     Args:
         reader: the dataset folder.
         split: one of its splits.
-        ids: the samples, in order; None: all of the split.
+        ids: the samples, in order; None: all samples of the split.
 
     Raises:
         UsageError: the dataset has no such split.
@@ -139,7 +139,7 @@ class LoadedDataset(Sequence[LoadedSample]):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the content of the whole dataset, as stored."""
+        """Stored SHA-256 over the content of the whole dataset."""
         return self.reader.fingerprint
 
     def __len__(self) -> int:
@@ -152,7 +152,7 @@ class LoadedDataset(Sequence[LoadedSample]):
     def __getitem__(self, index: slice) -> LoadedDataset: ...
 
     def __getitem__(self, index: int | slice) -> LoadedSample | LoadedDataset:
-        """The sample at `index`, counted from the end where it is negative; a slice is a dataset again."""
+        """The sample at `index`, which may be negative; a slice is again a dataset."""
         if isinstance(index, slice):
             return LoadedDataset(self.reader, self.split, self.ids[index])
         return LoadedSample(self._records[index])
@@ -173,12 +173,12 @@ class LoadedDataset(Sequence[LoadedSample]):
         category: str | None = None,
         group_id: str | None = None,
     ) -> LoadedDataset:
-        """The samples for which every condition holds. Reads annotations only; no pixels are decoded.
+        """Return the samples that meet all conditions. Only annotations are read; no pixels are decoded.
 
         Args:
-            where: called with each `SampleRecord`.
+            where: predicate on each `SampleRecord`.
             ratio: (low, high): low <= occlusion ratio < high.
-            category: of an occluder in front of the person.
+            category: category of an occluder in front of the person.
             group_id: the source photo or person.
 
         Raises:
@@ -199,7 +199,7 @@ class LoadedDataset(Sequence[LoadedSample]):
         return LoadedDataset(self.reader, self.split, chosen)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a sample, from the annotations alone.
+        """Return a table with one row per sample. Only annotations are read.
 
         Returns:
             Columns `id`, `split`, `group_id`, `human_id`, `height`, `width`, `occlusion_ratio`, `occluders` (in front
@@ -211,14 +211,14 @@ class LoadedDataset(Sequence[LoadedSample]):
         return pd.DataFrame([_row(r) for r in self._records], columns=_COLUMNS)
 
     def as_torch(self, transform: Transform | None = None, *, fields: Sequence[str] | None = None) -> TorchSamples:
-        """A map-style torch dataset of dictionaries of tensors, which the default `DataLoader` collates.
+        """Return a map-style torch dataset of dictionaries of tensors, which the default `DataLoader` can collate.
 
         Args:
-            transform: called with each dictionary; what it returns is the item.
-            fields: which arrays an item holds; None: those that the first sample has.
+            transform: called with each dictionary; its return value is the item.
+            fields: the arrays in each item; None: those of the first sample.
 
         Raises:
-            UsageError: an unknown field.
+            UsageError: a field is unknown.
         """
         from deocc_bench.core.torch_samples import TorchSamples
 
@@ -229,10 +229,10 @@ def load_dataset(path: str | Path, split: str = "test") -> LoadedDataset:
     """Open one split of a dataset folder as a sequence of samples.
 
     Args:
-        path: a folder that `synthesise`, `deocc-bench synth` or `deocc-bench import` wrote.
+        path: a folder written by `synthesise`, `deocc-bench synth` or `deocc-bench import`.
 
     Raises:
-        InputError: no dataset there, or one of a newer schema.
+        InputError: the folder is not a dataset, or has another schema version.
         UsageError: the dataset has no such split.
     """
     return LoadedDataset(DatasetReader(path), split)

@@ -1,4 +1,4 @@
-"""What a notebook shows: a sample as a picture, a run as a table. Whatever comes from files is escaped."""
+"""Display in notebooks: a sample as an image, a run as a table. Text from files is escaped."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from PIL import Image
 from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError, one_line
 from deocc_bench.core.painting import mask_layer, paint_layer
-from deocc_bench.core.torch_samples import SampleArrays
+from deocc_bench.core.torch_samples import SampleFields
 
 if TYPE_CHECKING:
     from deocc_bench.core.results import RunResult
 
-# Longest side of one picture; larger ones are scaled down.
+# Maximum side of one image in pixels; larger images are scaled down.
 _SIDE = 320
 _GAP = 8
 _NAME = 80
 
 
 class Picture:
-    """A picture that a notebook displays.
+    """An image that a notebook displays.
 
     Args:
         array: uint8 H x W x 3, RGB.
@@ -37,7 +37,7 @@ class Picture:
         self.array = array
 
     def save(self, path: str | Path) -> None:
-        """Write it as PNG."""
+        """Write the image as PNG."""
         images.write_png(path, self.array)
 
     def _repr_png_(self) -> bytes:
@@ -47,17 +47,17 @@ class Picture:
         return f"<picture, {self.array.shape[0]} x {self.array.shape[1]}>"
 
 
-def show(sample: SampleArrays, predicted: np.ndarray | None = None) -> Picture:
-    """A sample side by side: the occluded image, the masks over it, and the complete image where there is one.
+def show(sample: SampleFields, predicted: np.ndarray | None = None) -> Picture:
+    """Show a sample side by side: the occluded image, the masks over it, and the complete image if there is one.
 
     Light blue is the visible part of the person and dark blue the hidden part.
 
     Args:
-        sample: of `load_dataset`, or a `deocc_bench.core.types.Sample`.
-        predicted: bool H x W, a predicted amodal mask. What it misses is then striped, what is too much dotted.
+        sample: an item of `load_dataset`, or a `deocc_bench.core.types.Sample`.
+        predicted: bool H x W, a predicted amodal mask. Missed pixels are then striped, false positives dotted.
 
     Raises:
-        UsageError: the mask has another size than the sample.
+        UsageError: the size of the mask is not that of the sample.
     """
     amodal = sample.amodal
     answer = amodal if predicted is None else np.asarray(predicted, dtype=bool)
@@ -70,7 +70,7 @@ def show(sample: SampleArrays, predicted: np.ndarray | None = None) -> Picture:
 
 
 def side_by_side(cells: Iterable[np.ndarray]) -> Picture:
-    """Pictures (uint8 H x W x 3, one height) in a row with a white gap between them."""
+    """Join images (uint8 H x W x 3, equal heights) in a row with white gaps between them."""
     row = [_fitted(cell) for cell in cells]
     gap = np.full((row[0].shape[0], _GAP, 3), 255, np.uint8)
     parts = [part for cell in row for part in (gap, cell)][1:]
@@ -78,14 +78,14 @@ def side_by_side(cells: Iterable[np.ndarray]) -> Picture:
 
 
 def small_png(array: np.ndarray) -> bytes:
-    """PNG bytes of uint8 H x W x 3, packed as small as they go: notebooks keep them in their file."""
+    """PNG bytes of uint8 H x W x 3 at maximum compression, because notebooks store them in their file."""
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
 def run_html(run: RunResult) -> str:
-    """A run as an HTML table: every metric that is defined, those of single parts left out."""
+    """A run as an HTML table of all defined metrics, except those of single parts."""
     d = run.dataset
     title = f"{_text(run.method['name'])}, task {_text(run.task)}, {_text(d['name'])} {_text(d['split'])}"
     rows = "".join(

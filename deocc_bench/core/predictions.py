@@ -1,13 +1,13 @@
-"""The prediction folder: what a method answered, one PNG a sample and kind, and what may be wrong with it.
+"""The prediction folder: the predictions of a method, one PNG per sample and kind, and checks on reading.
 
 PREDICTIONS/masks/<sample>.png      amodal mask, 0 / 255             (tasks mask, joint)
 PREDICTIONS/modal/<sample>.png      refined modal mask, 0 / 255      (optional)
 PREDICTIONS/parsing/<sample>.png    LIP ids, palette or grey         (optional)
-PREDICTIONS/images/<sample>.png     recovered picture, RGB           (tasks content, joint)
-PREDICTIONS/run.json                how it was made; written by `evaluate`, not needed of others
-PREDICTIONS/draw-NN/                of a random method: one such folder a draw
+PREDICTIONS/images/<sample>.png     recovered image, RGB             (tasks content, joint)
+PREDICTIONS/run.json                how it was made; written by `evaluate`, otherwise optional
+PREDICTIONS/draw-NN/                one such folder per draw of a random method
 
-COCO results (a JSON list with an RLE each) are read into the same folder.
+COCO results (a JSON list with an RLE in each entry) are converted to the same layout.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from deocc_bench.core.types import Prediction
 HEADER_FILE = "run.json"
 ERROR_FILE = "error.txt"
 DRAW_PREFIX = "draw-"
-# Kind -> the field of `Prediction`. The kind that a task asks for is written last: it says that the sample is whole.
+# Kind -> the field of `Prediction`. The kind that a task requires is written last: it marks the sample as complete.
 KINDS = {"parsing": "parsing", "modal": "modal", "masks": "amodal", "images": "image"}
 REQUIRED = {"mask": ("masks",), "content": ("images",), "joint": ("masks", "images")}
 _PALETTE = LIP.palette()
@@ -39,28 +39,28 @@ class PredictionFolder:
         self.root = Path(root)
 
     def path(self, kind: str, sample_id: str) -> Path:
-        """Where one file lies; `kind` is a key of `KINDS`."""
+        """Path of one file; `kind` is a key of `KINDS`."""
         return self.root / kind / f"{sample_id}.png"
 
     def write(self, prediction: Prediction) -> None:
-        """Write what the prediction has; each file is whole or absent, the one that the task asks for comes last."""
+        """Write the fields that are not None, each atomically; the file that the task requires comes last."""
         for kind, field in KINDS.items():
             array = getattr(prediction, field)
             if array is not None:
                 images.write_png(self.path(kind, prediction.sample_id), array, _PALETTE if kind == "parsing" else None)
 
     def holds(self, sample_id: str, task: str) -> bool:
-        """Whether the sample is finished."""
+        """Whether the folder contains all required files of the sample."""
         return all(self.path(kind, sample_id).is_file() for kind in REQUIRED[task])
 
     def read(self, sample_id: str, size: tuple[int, int], task: str) -> Prediction:
-        """One prediction with what the task scores.
+        """Read one prediction with the fields that the task scores.
 
         Args:
-            size: (height, width) it must have.
+            size: required (height, width).
 
         Raises:
-            InputError: missing, unreadable, soft, of another size, or with ids outside LIP.
+            InputError: a file is missing, unreadable, not binary, of another size, or has ids outside LIP.
         """
         found: dict[str, np.ndarray] = {}
         for kind in ("masks", "modal", "parsing"):
@@ -80,25 +80,25 @@ class PredictionFolder:
         return Prediction(sample_id, **found)
 
     def clear(self, sample_ids: Iterable[str]) -> None:
-        """Remove the files of samples that are not finished, so that an old optional file can't stay behind."""
+        """Remove the files of unfinished samples, so that no old optional file remains."""
         for sample_id in sample_ids:
             for kind in KINDS:
                 self.path(kind, sample_id).unlink(missing_ok=True)
 
 
 def folder_of(path: str | Path) -> Path:
-    """The prediction folder that a user means: that of a run, if `path` is a run, else `path` itself."""
+    """The prediction folder at `path`: that of the run if `path` is a run, otherwise `path` itself."""
     inside = Path(path) / PREDICTIONS_FOLDER
     return inside if inside.is_dir() else Path(path)
 
 
 def draw_folder(root: Path, draw: int | None) -> Path:
-    """Where a draw of a random method lies (None: the method is not random)."""
+    """Folder of one draw of a random method (None: the method is not random)."""
     return root if draw is None else root / f"{DRAW_PREFIX}{draw:02d}"
 
 
 def draw_folders(root: str | Path) -> list[Path]:
-    """The folders of a random method's draws, in order; none for other methods."""
+    """The folders of the draws of a random method, in order; empty for other methods."""
     return sorted(p for p in Path(root).glob(f"{DRAW_PREFIX}*") if p.is_dir())
 
 

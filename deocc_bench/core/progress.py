@@ -1,4 +1,4 @@
-"""Progress bars: on stderr, and only where a person watches it."""
+"""Progress bars on stderr, shown only if it is a terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 def progress_bar(
     what: str, unit: str, total: int | None = None, *, quiet: bool = False, in_bytes: bool = False
 ) -> tqdm:
-    """A tqdm bar; a context manager with `update(n)`.
+    """Return a tqdm bar: a context manager with `update(n)`.
 
     Args:
-        what: the text before the bar. unit: what is counted.
-        total: None where it is not known.
-        quiet: never show it.
-        in_bytes: counts are bytes, shown as kB and MB.
+        what: the text before the bar.
+        unit: name of one counted thing.
+        total: final count; None if unknown.
+        quiet: do not show the bar.
+        in_bytes: the counts are bytes, shown as kB and MB.
     """
     from tqdm import tqdm
 

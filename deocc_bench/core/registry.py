@@ -1,4 +1,4 @@
-"""Names that users type -> objects, loaded only when asked for, with a suggestion for what was mistyped."""
+"""Map names that users type to objects, loaded on first use, with suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Registry:
     """A table of `name -> "module:attribute"`; a module is imported when its entry is first loaded.
 
     Args:
-        kind: what the entries are, for error messages ("method", "kind of humans").
+        kind: noun for the entries in error messages ("method", "kind of humans").
         entries: the built-in names.
-        entry_point_group: installed packages may add names under this group; a clash with a built-in name is an error.
+        entry_point_group: installed packages may add names in this group; a clash with a built-in name is an error.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, str], entry_point_group: str | None = None) -> None:
@@ -26,11 +26,11 @@ class Registry:
         self._entries = dict(entries)
 
     def names(self) -> list[str]:
-        """Built-in names in their order, then those of installed packages, sorted."""
+        """Built-in names in table order, then those of installed packages, sorted."""
         return [*self._entries, *sorted(self._plugins())]
 
     def source(self, name: str) -> str:
-        """Where `name` comes from: "module:attribute"."""
+        """The "module:attribute" of `name`."""
         if name in self._entries:
             return self._entries[name]
         plugins = self._plugins()
@@ -39,10 +39,10 @@ class Registry:
         raise UsageError(unknown(self.kind, name, self.names()))
 
     def load(self, name: str) -> Any:
-        """The object behind `name`.
+        """Load the object of `name`.
 
         Raises:
-            UsageError: no such name; says which was probably meant.
+            UsageError: the name is unknown; the message suggests a similar one.
             DeoccError: an installed package's entry can't be imported.
         """
         target = self.source(name)
@@ -52,7 +52,7 @@ class Registry:
             if name in self._entries:
                 raise
             raise DeoccError(
-                f"{self.kind} {name!r} ({target}) can't be imported: {error}; mend or uninstall its package"
+                f"{self.kind} {name!r} ({target}) can't be imported: {error}; fix or uninstall its package"
             ) from error
 
     def _plugins(self) -> dict[str, EntryPoint]:
@@ -71,7 +71,7 @@ class Registry:
 
 
 def load_object(target: str) -> Any:
-    """The object behind "package.module:attribute"."""
+    """Import the object at "package.module:attribute"."""
     module, _, attribute = target.partition(":")
     value: Any = importlib.import_module(module)
     for part in attribute.split("."):
@@ -80,7 +80,7 @@ def load_object(target: str) -> Any:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for an unknown name: `unknown method 'unett'; did you mean 'unet'? (known: ...)`."""
+    """The message for an unknown name: `unknown method 'unett'; did you mean 'unet'? (known: ...)`."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

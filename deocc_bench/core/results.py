@@ -1,25 +1,25 @@
-"""The result record: one run = one JSON, `result.json`, with the per-sample table `samples.csv` beside it.
+"""The result record: one JSON file per run, `result.json`, next to the per-sample table `samples.csv`.
 
-The benchmark writes records, the leaderboard reads them; the schema and its checks have one owner, this module.
+The benchmark writes records and the leaderboard reads them; this module alone defines and checks the schema.
 
 schema_version      1
 method              name; spec (as typed); source; version; parameters (count or null); weights (text, stage -> text, or
-                    null; "none: ..." says untrained); options; code_digest; needs;
-                    truth_given (truths it was shown beyond the task); draws (of a random method, or null);
-                    row (one of `ROWS`)
+                    null; "none: ..." means untrained); options; code_digest; needs;
+                    truth_given (ground truth that it received beyond the task); draws (number of draws of a random
+                    method, or null); row (one of `ROWS`)
 dataset             name, fingerprint, split, n, samples_digest (ids and content of the scored samples)
 task                "mask", "content" or "joint"
 protocol            initial_mask, convention, resamples (of the bootstrap), fit_dataset, fit_split
 metrics             id -> value, ci95 ([low, high] or null), n, n_defined, unit, higher_is_better, definition,
-                    maybe reason
-breakdowns          kind -> bin -> metrics that are defined there
-timing              seconds of each part and in all, samples they cover, seconds per sample, shares
+                    reason (optional)
+breakdowns          kind -> bin -> metrics that are defined in the bin
+timing              seconds of each part and in total, number of timed samples, seconds per sample, shares
 environment         versions and machine
 seed, command, date, notes
-version             deocc-bench's
+version             version of deocc-bench
 predictions_digest  SHA-256 of the decoded predictions
 table_digest        SHA-256 of the bytes of `samples.csv`
-digest              SHA-256 of all the above: a record that was edited by hand no longer matches
+digest              SHA-256 of all fields above; it no longer matches if the record is edited
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ RESULT_FILE = "result.json"
 SAMPLES_FILE = "samples.csv"
 PREDICTIONS_FOLDER = "predictions"
 TASKS = ("mask", "content", "joint")
-# What a record is of: one answer a sample; or of a random method, which answers several times, the mean over its draws,
-# the draws that the truth chose, the pixels that most draws set.
+# The kind of a record: one prediction per sample; or, for a random method with several draws per sample, the mean over
+# its draws, the best draw by the ground truth, or the per-pixel majority vote of the draws.
 SINGLE, MEAN, BEST_OF_K, VOTE = ROWS = ("single", "mean", "best-of-k", "vote")
 
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
@@ -68,11 +68,11 @@ _METRIC_FIELDS = ("value", "ci95", "n", "n_defined", "unit", "higher_is_better",
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run of one method on one split; the fields are those of the module's table.
+    """One run of one method on one split; the module docstring describes the fields.
 
     Args:
-        path: the file it was read from; None for one that is not written yet.
-        problems: what `read_result` found wrong with it; a record with problems was changed after the run.
+        path: the file it was read from; None if it is not written yet.
+        problems: the problems that `read_result` found; a record with problems was changed after the run.
     """
 
     method: Mapping[str, Any]
@@ -95,47 +95,47 @@ class RunResult:
 
     @property
     def tampered(self) -> bool:
-        """Whether the record or its table differ from what the run wrote."""
+        """Whether the record or its table was changed after the run."""
         return bool(self.problems)
 
     @property
     def group(self) -> tuple[str, str, str, str]:
-        """What must be equal for two records to stand in one table: fingerprint, split, samples, task."""
+        """Key of records that are comparable in one table: fingerprint, split, samples, task."""
         d = self.dataset
         return str(d["fingerprint"]), str(d["split"]), str(d["samples_digest"]), self.task
 
     @property
     def row(self) -> str:
-        """Which of `ROWS` it is."""
+        """The kind of the record, one of `ROWS`."""
         return str(self.method.get("row") or SINGLE)
 
     @property
     def label(self) -> str:
-        """Its name in tables: the method, and which row of a random one."""
+        """The name in tables: the method, and the kind of row for a random method."""
         name = str(self.method["name"])
         return name if self.row == SINGLE else f"{name} ({self.row} of {self.method.get('draws')})"
 
     @property
     def of_draws(self) -> bool:
-        """Whether the per-sample table holds every draw of a random method, ids `SAMPLE#DRAW`."""
+        """Whether the per-sample table has a row for every draw of a random method, with ids `SAMPLE#DRAW`."""
         return self.row == MEAN
 
     @property
     def draws(self) -> int:
-        """Rows that each sample has in the per-sample table."""
+        """Number of rows per sample in the per-sample table."""
         return int(self.method.get("draws") or 1) if self.of_draws else 1
 
     @property
     def one_answer(self) -> bool:
-        """Whether its predictions are one folder with one answer a sample."""
+        """Whether its predictions are one folder with one prediction per sample."""
         return self.row in (SINGLE, VOTE)
 
     def value(self, metric: str) -> float | None:
-        """The value of a metric; None where it is not defined or not reported."""
+        """The value of a metric; None if it is undefined or not reported."""
         return self.metrics.get(metric, {}).get("value")
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON content, `digest` included. NaN and infinities become null."""
+        """The JSON content, including `digest`. NaN and infinities become null."""
         content = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("path", "problems")}
         content["schema_version"] = SCHEMA_VERSION
         content["digest"] = record_digest(content)
@@ -155,7 +155,7 @@ def run_folder(run: str | Path | RunResult) -> Path:
     """The folder of a run, given its record or its path.
 
     Raises:
-        UsageError: a record that was not written.
+        UsageError: the record was not written to a folder.
     """
     if not isinstance(run, RunResult):
         return Path(run)
@@ -166,20 +166,20 @@ def run_folder(run: str | Path | RunResult) -> Path:
 
 @dataclass(frozen=True)
 class Rescored:
-    """A run scored anew from its predictions: metrics as in the record, and the digest of the predictions read."""
+    """A run re-scored from its predictions: metrics as in the record, and the digest of the predictions."""
 
     metrics: Mapping[str, Mapping[str, Any]]
     predictions_digest: str | None
 
 
 def record_digest(content: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of a record's content without its `digest`."""
+    """Hex SHA-256 of the content of a record without its `digest`."""
     bare = {k: v for k, v in content.items() if k != "digest"}
     return hashlib.sha256(dump_json(bare, indent=None).encode()).hexdigest()
 
 
 def write_result(folder: str | Path, result: RunResult) -> Path:
-    """Write `folder/result.json` in one piece; returns its path."""
+    """Write `folder/result.json` atomically and return its path."""
     path = Path(folder) / RESULT_FILE
     atomic_write(path, dump_json(result.to_json()))
     return path
@@ -189,13 +189,13 @@ def read_result(path: str | Path) -> RunResult:
     """Read a record and verify it.
 
     Args:
-        path: a run's folder or its `result.json`.
+        path: the folder of a run, or its `result.json`.
 
     Returns:
-        The record; `problems` says where it, or the table beside it, no longer is what the run wrote.
+        The record; `problems` lists what was changed in it, or in the table next to it, after the run.
 
     Raises:
-        InputError: no record there, one of a newer schema, or one that lacks fields.
+        InputError: the record is missing, has a newer schema, or lacks fields.
     """
     path = Path(path)
     path = path / RESULT_FILE if path.is_dir() else path
@@ -206,7 +206,7 @@ def read_result(path: str | Path) -> RunResult:
         if record_digest(content) != content["digest"]:
             problems.append("the record was changed after the run (its digest does not match)")
     except ValueError:
-        problems.append("the record holds NaN or infinity, which no run writes")
+        problems.append("the record contains NaN or infinity, which no run writes")
     table = path.with_name(SAMPLES_FILE)
     if content["table_digest"] is not None and table.is_file() and sha256_file(table) != content["table_digest"]:
         problems.append(f"{SAMPLES_FILE} was changed after the run (its digest does not match)")
@@ -222,7 +222,7 @@ def _check_schema(path: Path, content: Any) -> None:
     if not isinstance(version, int):
         raise InputError(path, "not a result record: it has no schema_version", cure)
     if version > SCHEMA_VERSION:
-        problem = f"a record of schema {version}, but this deocc-bench reads up to {SCHEMA_VERSION}"
+        problem = f"schema version is {version}, but this deocc-bench reads versions up to {SCHEMA_VERSION}"
         raise InputError(path, problem, "update deocc-bench")
     for name, kind in _REQUIRED.items():
         if name not in content:
@@ -245,7 +245,7 @@ def _check_metric(path: Path, name: str, metric: Any, cure: str) -> None:
         raise InputError(path, f"metric {name!r} lacks {', '.join(missing)}", cure)
     numbers = [metric["value"], *(metric["ci95"] if isinstance(metric["ci95"], list) else [])]
     if any(isinstance(v, bool) or not isinstance(v, int | float | None) for v in numbers):
-        raise InputError(path, f"metric {name!r} holds something that is no number", cure)
+        raise InputError(path, f"metric {name!r} has a value that is not a number", cure)
 
 
 def _plain(value: Any) -> Any:

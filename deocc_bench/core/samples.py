@@ -1,4 +1,4 @@
-"""The per-sample table: one row a sample, sorted by id, the same to the last bit after a trip through `samples.csv`."""
+"""The per-sample table: one row per sample, sorted by id; writing and reading `samples.csv` is lossless."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from deocc_bench.core.files import atomic_write
 
 TEXT_COLUMNS = ("id", "group", "occluder_categories")
 REQUIRED_COLUMNS = ("id", "group")
-# Separates the categories of one sample; a category name that holds it would be cut in two.
+# Separates the categories of one sample; it is replaced inside category names.
 _CATEGORY_SEPARATOR = "|"
 # Separates sample and draw in the ids of a random method's table.
 _DRAW_MARK = "#"
 
 
 def identity_row(sample_id: str, group: str, occluder_categories: Iterable[str] = ()) -> dict[str, Any]:
-    """The columns that say which sample a row is, and what the breakdowns sort it by.
+    """The columns that identify a sample and assign it to the bins of the breakdowns.
 
     Args:
         sample_id: unique in the table.
-        group: group id of the source human; the bootstrap resamples these.
-        occluder_categories: category of each placed occluder, repeats included.
+        group: group id of the source human; the bootstrap resamples groups.
+        occluder_categories: category of each placed occluder, with repeats.
     """
     categories = [c.replace(_CATEGORY_SEPARATOR, "/") for c in occluder_categories]
     return {
@@ -44,56 +44,56 @@ def categories_of(cell: str) -> list[str]:
 
 
 def mark_draw(table: pd.DataFrame, draw: int) -> pd.DataFrame:
-    """The table with the ids `SAMPLE#DRAW`, so that the draws of a random method can stand in one table."""
+    """Return the table with ids `SAMPLE#DRAW`, so that one table can contain all draws of a random method."""
     return table.assign(id=[f"{i}{_DRAW_MARK}{draw:02d}" for i in table["id"]])
 
 
 def sample_of(row_id: str) -> str:
-    """The sample of an id that `mark_draw` made."""
+    """The sample id in an id made by `mark_draw`."""
     return row_id.rpartition(_DRAW_MARK)[0]
 
 
 def join_tables(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table of the rows of several, columns that one of them lacks undefined there."""
+    """Concatenate tables; a column missing from one of them is undefined in its rows."""
     return to_table(pd.concat(list(tables)).astype(object).to_dict("records"))
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows (dicts; None for what is not defined) as a table sorted by id, its columns sorted after the text columns.
+    """Convert rows (dicts; None where undefined) to a table sorted by id: text columns first, the others sorted.
 
-    Whole-number columns are `Int64` (nullable), the others float64 with NaN; text columns are str.
+    Integer columns are `Int64` (nullable), the others float64 with NaN; text columns are str.
 
     Raises:
-        InputError: a row without id or group, or an id that comes twice.
+        InputError: a row has no id or group, or an id is not unique.
     """
     return _normalise(pd.DataFrame([dict(r) for r in rows], dtype=object), "samples")
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write `samples.csv` in one piece. Floats are written in their shortest exact form, undefined values empty."""
+    """Write `samples.csv` atomically. Floats have their shortest exact form; undefined values are empty."""
     buffer = io.StringIO()
     table.to_csv(buffer, index=False, lineterminator="\n")
     atomic_write(path, buffer.getvalue())
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read what `write_table` wrote, equal to the last bit.
+    """Read a table written by `write_table`, without loss.
 
     Raises:
-        InputError: missing, not a table, or without the id columns.
+        InputError: the file is missing, is not a table, or has no id columns.
     """
     path = Path(path)
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise InputError(path, "no such file", "give the folder of a run, which holds samples.csv") from None
+        raise InputError(path, "no such file", "give the folder of a run, which contains samples.csv") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(path, f"not a table ({error})", "re-score the run to write it anew") from error
+        raise InputError(path, f"not a table ({error})", "re-score the run to rewrite it") from error
     return _normalise(raw, str(path))
 
 
 def column(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Column `name` as float64 (N,), NaN where undefined; all NaN where the table has no such column."""
+    """Column `name` as float64 (N,), NaN where undefined; all NaN if the table has no such column."""
     if name not in table.columns:
         return np.full(len(table), np.nan)
     return np.asarray(table[name].to_numpy(dtype=np.float64, na_value=np.nan))
@@ -108,14 +108,14 @@ def _normalise(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     table = pd.DataFrame({n: columns[n] for n in ordered}).sort_values("id", kind="stable", ignore_index=True)
     twice = table["id"][table["id"].duplicated()]
     if len(twice):
-        raise InputError(where, f"sample '{twice.iloc[0]}' comes twice", "keep one row a sample")
+        raise InputError(where, f"sample '{twice.iloc[0]}' occurs twice", "keep one row per sample")
     return table
 
 
 def _typed(values: pd.Series, name: str, where: str) -> pd.Series:
     if name in TEXT_COLUMNS:
         if values.isna().any():
-            raise InputError(where, f"column '{name}' has empty cells", "each row needs one")
+            raise InputError(where, f"column '{name}' has empty cells", "fill in a value in each row")
         return values.astype(str).astype(object)
     cells = values.to_numpy(dtype=object).tolist()
     kinds = {type(c) for c in cells}
@@ -130,12 +130,12 @@ def _typed(values: pd.Series, name: str, where: str) -> pd.Series:
         return pd.Series([np.nan if m else float(c) for c, m in zip(cells, missing, strict=True)], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
-            where, f"column '{name}' holds something that is no number ({error})", "re-score the run"
+            where, f"column '{name}' has a value that is not a number ({error})", "re-score the run"
         ) from error
 
 
 def _parsed(cells: list[Any]) -> pd.Series:
-    # Whole numbers are written without a point, floats always with one (or an exponent): the text tells the type.
+    # Integers are written without a point, floats always with one (or an exponent), so the text determines the type.
     texts = [str(c) for c in cells]
     missing = np.array([t == "" for t in texts], dtype=bool)
     if all(t.lstrip("-").isdigit() for t in texts if t):

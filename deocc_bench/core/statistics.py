@@ -1,8 +1,8 @@
-"""Clustered intervals, paired tests and ranks. Variants of one human are not independent, so they form a cluster.
+"""Cluster-bootstrap intervals, paired tests and ranks. Variants of one human are not independent and form a cluster.
 
-Every statistic here is a *mean of ratios of sums*: sample i has a numerator and a denominator in each of K columns, the
-statistic is the mean over the columns (those whose denominator is not 0) of sum(numerators) / sum(denominators).
-A plain mean has denominator 1 (0 if the value is undefined); a pooled metric has its own denominator. Needs only numpy.
+Every statistic is a *mean of ratios of sums*: sample i has a numerator and a denominator in each of K columns. The
+statistic is the mean of sum(numerators) / sum(denominators) over the columns with a non-zero denominator. A plain mean
+has denominator 1 (0 if the value is undefined); a pooled metric has its own denominator. Needs only numpy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHUNK = 250
 
 @dataclass(frozen=True)
 class Paired:
-    """A paired comparison: `difference` = A - B, its percentile interval, two-sided p-value, number of clusters."""
+    """A paired comparison: `difference` = A - B, its percentile interval, two-sided p-value and number of clusters."""
 
     difference: float
     ci95: tuple[float, float] | None
@@ -43,7 +43,7 @@ class Rank:
 
 
 def statistic(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
-    """The statistic (...) of sums (..., K): the mean over columns with a denominator above 0; NaN if there are none."""
+    """The statistic (...) of sums (..., K): the mean over columns with a positive denominator; NaN without any."""
     defined = denominators > 0
     ratio = np.where(defined, numerators, 0.0) / np.where(defined, denominators, 1.0)
     columns = defined.sum(axis=-1)
@@ -64,7 +64,7 @@ def cluster_sums(values: np.ndarray, codes: np.ndarray, clusters: int) -> np.nda
 
 
 def bootstrap_counts(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Chunks (b, G): how often each resample draws each cluster; the same for all metrics and methods of a dataset."""
+    """Chunks (b, G): draws of each cluster per resample; the same for all metrics and methods of a dataset."""
     generator = rng(seed, "cluster-bootstrap", clusters)
     for start in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - start)
@@ -78,6 +78,7 @@ def bootstrap(
     denominators: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     widths: Sequence[int] | None = None,
+    *,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> np.ndarray:
@@ -115,14 +116,15 @@ def bootstrap_interval(
     numerators: np.ndarray,
     denominators: np.ndarray,
     groups: Sequence[str] | np.ndarray,
+    *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
 ) -> tuple[float, float] | None:
-    """Cluster-bootstrap interval of one statistic; None for fewer than two clusters, which have no spread."""
+    """Cluster-bootstrap interval of one statistic; None for fewer than two clusters, whose spread is unknown."""
     if cluster_codes(groups)[1] < 2:
         return None
-    return interval(bootstrap(numerators, denominators, groups, None, resamples, seed)[:, 0], level)
+    return interval(bootstrap(numerators, denominators, groups, resamples=resamples, seed=seed)[:, 0], level)
 
 
 def paired(
@@ -131,18 +133,19 @@ def paired(
     numerators_b: np.ndarray,
     denominators_b: np.ndarray,
     groups: Sequence[str] | np.ndarray,
+    *,
     resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Paired:
-    """Compare two methods on the same samples: bootstrap of the difference, and a permutation test.
+    """Compare two methods on the same samples: bootstrap interval of the difference, and a permutation test.
 
     The two-sided test swaps the results of the two methods for whole clusters (for a plain mean: flips the sign of the
     cluster's differences). With at most 13 clusters all swaps are enumerated and p is exact (`exact`). Otherwise
     p = (1 + hits) / (1 + permutations).
 
     Args:
-        numerators_a ... denominators_b: (N,) or (N, K), row i the same sample in all, no NaN.
+        numerators_a ... denominators_b: (N,) or (N, K), no NaN; row i is the same sample in all four.
         groups: N cluster ids.
     """
     codes, clusters = cluster_codes(groups)
@@ -170,7 +173,7 @@ def paired(
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p-values, in the given order; None (not tested) stays None and is not counted.
+    """Holm's step-down adjusted p-values, in input order; None (not tested) stays None and is not counted.
 
     Source: S. Holm, Scandinavian Journal of Statistics, 1979.
     """

@@ -1,4 +1,4 @@
-"""Samples as tensors: what `as_torch` of a dataset folder and of samples on the fly gives to a `DataLoader`."""
+"""Samples as tensors for a `DataLoader`; the `as_torch` of dataset folders and of online samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 PICTURES = ("image", "complete")
 MASKS = ("amodal", "modal", "invisible", "initial")
-# What can be asked for; `id` and `group_id` are always there.
+# The selectable fields; `id` and `group_id` are always included.
 FIELDS = (*PICTURES, *MASKS, "parsing")
 
 Transform = Callable[[dict[str, Any]], Any]
 
 
-class SampleArrays(Protocol):
-    """What the conversion reads of a sample; `deocc_bench.core.types.Sample` has it."""
+class SampleFields(Protocol):
+    """The fields of a sample that are converted; `deocc_bench.core.types.Sample` has them."""
 
     @property
     def id(self) -> str:
@@ -30,7 +30,7 @@ class SampleArrays(Protocol):
 
     @property
     def group_id(self) -> str:
-        """What must not be torn apart by a split."""
+        """Samples with the same group id are in the same split."""
 
     @property
     def image(self) -> np.ndarray:
@@ -62,15 +62,15 @@ class SampleArrays(Protocol):
 
 
 class SampleSource(Protocol):
-    """A sequence of samples, by index."""
+    """A sequence of samples."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> SampleArrays: ...
+    def __getitem__(self, index: int, /) -> SampleFields: ...
 
 
-def to_tensors(sample: SampleArrays) -> dict[str, Any]:
-    """A sample as a dictionary of tensors; a field that the sample lacks is left out.
+def to_tensors(sample: SampleFields) -> dict[str, Any]:
+    """Convert a sample to a dictionary of tensors; fields that are None are omitted.
 
     Returns:
         `image`, `complete`: float32 3 x H x W in 0..1, RGB.
@@ -87,19 +87,19 @@ def to_tensors(sample: SampleArrays) -> dict[str, Any]:
 
 
 class TorchSamples:
-    """A map-style dataset of dictionaries of tensors (see `to_tensors`), which the default `DataLoader` collates.
+    """A map-style dataset of dictionaries of tensors (see `to_tensors`), which the default `DataLoader` can collate.
 
-    Every item has the same fields, because a batch is collated field by field. They are those of the first sample, or
-    `fields`. All samples must have one size to be collated; datasets of whole photos need a `transform` that resizes.
+    Every item has the same fields, because a batch is collated field by field: `fields`, or those of the first sample.
+    Samples must have the same size to be collated; datasets of whole photos need a `transform` that resizes.
 
     Args:
         samples: a sequence of samples. If it has `set_epoch`, `set_epoch` of this dataset calls it.
-        transform: called with each dictionary; what it returns is the item. With worker processes that are spawned it
-            must be picklable: a function of a module, not a lambda.
-        fields: names of `FIELDS` that each item shall have, for datasets in which only some samples have a field.
+        transform: called with each dictionary; its return value is the item. With spawned worker processes it must be
+            picklable: a module-level function, not a lambda.
+        fields: names from `FIELDS` that each item has, for datasets in which only some samples have a field.
 
     Raises:
-        UsageError: an unknown field.
+        UsageError: a field is unknown.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class TorchSamples:
         return item if self.transform is None else self.transform(item)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of samples that are made on the fly; samples of a folder are the same in each epoch."""
+        """Set the epoch of online samples; samples of a folder are the same in every epoch."""
         set_epoch = getattr(self.samples, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(epoch)
@@ -136,7 +136,7 @@ class TorchSamples:
         for name in self.fields:
             if name not in tensors:
                 have = ", ".join(n for n in self.fields if n in tensors)
-                raise InputError(f"sample {tensors['id']}", f"has no {name}", f"ask for fields={have} only")
+                raise InputError(f"sample {tensors['id']}", f"has no {name}", f"use only fields={have}")
         return {name: tensors[name] for name in ("id", "group_id", *self.fields)}
 
 
@@ -146,5 +146,5 @@ def _tensor(name: str, array: np.ndarray) -> torch.Tensor:
     if name in PICTURES:
         return torch.from_numpy(array.transpose(2, 0, 1).copy()).float().div_(255)
     dtype = torch.int64 if name == "parsing" else torch.bool
-    # A copy: the caller may write to the tensor, and arrays of a cache must stay as they are.
+    # A copy, because the caller may write to the tensor and cached arrays must not change.
     return torch.tensor(array, dtype=dtype)[None]

@@ -1,4 +1,4 @@
-"""What flows between the rooms. Every type checks its invariants when it is made."""
+"""Data types shared by the packages. Every type checks its invariants on construction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from deocc_bench.core.errors import InvariantError
 
 ParsingSource: TypeAlias = Literal["truth", "method"]
-"""Where a batch's parsing comes from: the dataset's truth, or a method's `complete`."""
+"""Origin of the parsing in a batch: the ground truth of the dataset, or `complete` of a method."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Human:
 
     Args:
         id: unique, e.g. "ccp-0001".
-        group_id: what must not be torn apart by a split: the photo, or the person where known.
+        group_id: the photo, or the person if known; a group is never divided between splits.
         image: uint8 H x W x 3, RGB.
         mask: bool H x W, the whole person.
-        parsing: uint8 H x W, LIP ids, over 0 exactly where `mask` is; None where the source has no parsing.
-        licence: of the photo and label.
+        parsing: uint8 H x W, LIP ids, non-zero exactly where `mask` is set; None if the source has no parsing.
+        licence: licence of the photo and the label.
         source: kind of source, e.g. "ccp".
     """
 
@@ -39,21 +39,21 @@ class Human:
     def __post_init__(self) -> None:
         _check_array(self.id, "image", self.image, np.uint8, 3)
         shape = self.image.shape[:2]
-        _check_array(self.id, "mask", self.mask, np.bool_, 2, shape)
+        _check_array(self.id, "mask", self.mask, np.bool_, 2, shape=shape)
         if not self.mask.any():
             raise InvariantError(f"{self.id}: the mask is empty")
         if self.parsing is not None:
-            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape)
+            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape=shape)
             if not np.array_equal(self.parsing > 0, self.mask):
-                raise InvariantError(f"{self.id}: the parsing's foreground is not the mask")
+                raise InvariantError(f"{self.id}: the foreground of the parsing differs from the mask")
 
 
 @dataclass(frozen=True)
 class Occluder:
-    """One cut-out object.
+    """A cut-out object.
 
     Args:
-        image: uint8 h x w x 3, RGB, a tight crop.
+        image: uint8 h x w x 3, RGB, tightly cropped.
         alpha: float32 h x w in [0, 1].
         category: e.g. "chair".
     """
@@ -68,7 +68,7 @@ class Occluder:
 
     def __post_init__(self) -> None:
         _check_array(self.id, "image", self.image, np.uint8, 3)
-        _check_array(self.id, "alpha", self.alpha, np.float32, 2, self.image.shape[:2])
+        _check_array(self.id, "alpha", self.alpha, np.float32, 2, shape=self.image.shape[:2])
         low, high = float(self.alpha.min()), float(self.alpha.max())
         if not (low >= 0 and high <= 1):
             raise InvariantError(f"{self.id}: alpha must be in [0, 1], got [{low}, {high}]")
@@ -78,13 +78,13 @@ class Occluder:
 
 @dataclass(frozen=True)
 class PlacedOccluder:
-    """An occluder in a sample: what is seen of it.
+    """The visible part of an occluder in a sample.
 
     Args:
-        group_id: the photo it was cut from; one group is never in two splits.
+        group_id: the photo it was cut from; a group is never in two splits.
         order: 1 is nearest to the viewer.
         mask: bool H x W, its visible part (composed alpha of at least 0.5).
-        behind: it stands behind the person and hides nothing of them.
+        behind: whether it is behind the person and hides nothing of them.
     """
 
     id: str
@@ -98,13 +98,13 @@ class PlacedOccluder:
 
 @dataclass(frozen=True)
 class Sample:
-    """One occluded image of one target human with all its truth; what a source can't give is None.
+    """One occluded image of one target human with its ground truth; fields that a source does not provide are None.
 
     Args:
         image: uint8 H x W x 3, the occluded image; `complete`: the same without the occluders in front.
         amodal, modal, initial: bool H x W; the whole person, the visible part, and a detector's mask of it.
         parsing: uint8 H x W, LIP ids, amodal.
-        provenance: what is needed to make it again, JSON-able.
+        provenance: the settings needed to make it again, JSON-serialisable.
     """
 
     id: str
@@ -124,22 +124,22 @@ class Sample:
     def __post_init__(self) -> None:
         _check_array(self.id, "image", self.image, np.uint8, 3)
         shape = self.image.shape[:2]
-        _check_array(self.id, "amodal", self.amodal, np.bool_, 2, shape)
-        _check_array(self.id, "modal", self.modal, np.bool_, 2, shape)
+        _check_array(self.id, "amodal", self.amodal, np.bool_, 2, shape=shape)
+        _check_array(self.id, "modal", self.modal, np.bool_, 2, shape=shape)
         if not self.amodal.any():
             raise InvariantError(f"{self.id}: the amodal mask is empty")
         if np.any(self.modal > self.amodal):
-            raise InvariantError(f"{self.id}: the modal mask leaves the amodal mask")
+            raise InvariantError(f"{self.id}: the modal mask extends beyond the amodal mask")
         if self.initial is not None:
-            _check_array(self.id, "initial", self.initial, np.bool_, 2, shape)
+            _check_array(self.id, "initial", self.initial, np.bool_, 2, shape=shape)
         if self.complete is not None:
-            _check_array(self.id, "complete", self.complete, np.uint8, 3, shape)
+            _check_array(self.id, "complete", self.complete, np.uint8, 3, shape=shape)
         if self.parsing is not None:
-            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape)
+            _check_array(self.id, "parsing", self.parsing, np.uint8, 2, shape=shape)
             if np.any((self.parsing > 0) > self.amodal):
-                raise InvariantError(f"{self.id}: the parsing leaves the amodal mask")
+                raise InvariantError(f"{self.id}: the parsing extends beyond the amodal mask")
         for o in self.occluders:
-            _check_array(self.id, f"mask of occluder {o.id}", o.mask, np.bool_, 2, shape)
+            _check_array(self.id, f"mask of occluder {o.id}", o.mask, np.bool_, 2, shape=shape)
 
     @property
     def invisible(self) -> np.ndarray:
@@ -149,21 +149,21 @@ class Sample:
 
     @property
     def occlusion_ratio(self) -> float:
-        """|invisible| / |amodal|, from the masks and never from the intent."""
+        """|invisible| / |amodal|, measured on the masks."""
         whole = int(np.count_nonzero(self.amodal))
         return (whole - int(np.count_nonzero(self.modal))) / whole
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method is given: N samples of one size. A field that the task or dataset does not give is None.
+    """The input of a method: N samples of equal size. Fields that the task or dataset does not provide are None.
 
     Args:
         ids: N sample ids.
         images: uint8 N x H x W x 3, RGB, occluded.
         initial, modal, amodal: bool N x H x W.
         parsing, modal_parsing: uint8 N x H x W, LIP ids, of the whole person and of the visible part.
-        parsing_source: "truth" or "method", where the parsing comes from; None where there is none, or nobody knows.
+        parsing_source: origin of the parsing, "truth" or "method"; None if there is none or its origin is unknown.
     """
 
     ids: tuple[str, ...]
@@ -197,7 +197,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class MaskOutput:
-    """What `complete` returns. All but the amodal masks is optional.
+    """Return value of `complete`. Only the amodal masks are required.
 
     Args:
         amodal, modal: bool N x H x W, the whole person and the refined visible part.
@@ -212,14 +212,14 @@ class MaskOutput:
 
 @dataclass(frozen=True)
 class ContentOutput:
-    """What `recover` returns: recovered images, uint8 N x H x W x 3, RGB."""
+    """Return value of `recover`: recovered images, uint8 N x H x W x 3, RGB."""
 
     images: np.ndarray
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A method's answer for one sample; arrays as in `Sample`, `image` is the recovered image."""
+    """The prediction of a method for one sample; arrays as in `Sample`, `image` is the recovered image."""
 
     sample_id: str
     amodal: np.ndarray | None = None
@@ -233,7 +233,7 @@ def _describe(array: np.ndarray) -> str:
 
 
 def _check_array(
-    name: str, what: str, array: np.ndarray, dtype: type, ndim: int, shape: Sequence[int] | None = None
+    name: str, what: str, array: np.ndarray, dtype: type, ndim: int, *, shape: Sequence[int] | None = None
 ) -> None:
     good = (
         isinstance(array, np.ndarray)

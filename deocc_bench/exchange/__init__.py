@@ -1,1 +1,1 @@
-"""Other people's formats: importers and exporters."""
+"""Importers and exporters for other dataset formats."""

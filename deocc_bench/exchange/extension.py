@@ -1,4 +1,4 @@
-"""What our COCO-like exports keep beside the fields of their dialect, so that `import` restores the same records.
+"""Extra fields in our COCO-like exports, from which `import` restores the original records.
 
 An export adds the key `deocc_bench` to every image and to every annotation (or region).
 """
@@ -17,7 +17,7 @@ from deocc_bench.exchange.importers.release import Photo, Release
 
 EXTENSION = "deocc_bench"
 
-# The dialects hold these themselves, or they follow from the masks.
+# The dialects contain these fields, or they can be computed from the masks.
 _IN_DIALECT = frozenset(
     {
         *("id", "image_id", "category_id", "iscrowd", "segmentation", "bbox", "area"),
@@ -27,28 +27,28 @@ _IN_DIALECT = frozenset(
 _IN_IMAGE = frozenset({"id", "file_name", "height", "width"})
 _SPLIT = "split"
 _FILES = ("complete_file_name", "parsing_file_name")
-# Fields of the image that older versions of `import` look for beside the annotation.
+# Image fields that older versions of `import` expect in the annotation.
 _REPEATED = ("group_id", "licence", *_FILES)
 
 
 def image_extension(record: SampleRecord) -> dict[str, Any]:
-    """The fields of the image that no dialect of COCO has, and its split. Files are named relative to the dataset."""
+    """The image fields that COCO lacks, and the split. File names are relative to the dataset."""
     return {k: v for k, v in record.image.items() if k not in _IN_IMAGE} | {_SPLIT: record.split}
 
 
 def annotation_extension(record: SampleRecord) -> dict[str, Any]:
-    """The fields of the annotation that no dialect of COCO has, and those of its image that an older `import` needs."""
+    """The annotation fields that COCO lacks, and the image fields that an older `import` needs."""
     required = {"human_id": record.human_id, "variant": 0, "licence": "", "occluders": [], "provenance": {}}
     own = {k: v for k, v in record.annotation.items() if k not in _IN_DIALECT}
     return required | own | {k: record.image[k] for k in _REPEATED if k in record.image}
 
 
 def restored(item: Item, annotation: Mapping[str, Any], photo: Photo, release: Release, where: str) -> Item:
-    """The item with what our own export kept of it; an item of another source as it is.
+    """Restore an item from the fields that our own export added; an item without them is returned unchanged.
 
     Args:
         annotation: the annotation or region.
-        release: its folder is the exported dataset, which the files are named relative to.
+        release: its folder is the exported dataset, to which file names are relative.
 
     Raises:
         InputError: a field is missing or has the wrong type.
@@ -57,7 +57,7 @@ def restored(item: Item, annotation: Mapping[str, Any], photo: Photo, release: R
     if not own:
         return item
     if not isinstance(own, Mapping) or not isinstance(about, Mapping):
-        raise InputError(where, f"{EXTENSION} must be an object", "mend the file, or use --skip-bad")
+        raise InputError(where, f"{EXTENSION} must be an object", "fix the file, or use --skip-bad")
     image = _image(own, about, photo, where)
     truth = _truth(own, item, where)
     names = [getattr(truth, key) or getattr(image, key) for key in _FILES]
@@ -94,7 +94,7 @@ def _image(own: Mapping[str, Any], about: Mapping[str, Any], photo: Photo, where
 
 
 def _truth(own: Mapping[str, Any], item: Item, where: str) -> Annotation:
-    # The importer works out ids and numbers anew; the record needs some.
+    # The importer recomputes ids and numbers; these are placeholders for required fields.
     dialect: dict[str, Any] = {"id": 0, "image_id": 0, "occlude_rate": 0}
     dialect |= {"segmentation": item.amodal, "visible_mask": item.modal}
     return Annotation.from_json({k: v for k, v in own.items() if k not in ("group_id", "licence")} | dialect, where)

@@ -19,36 +19,44 @@ from deocc_bench.exchange.importers.cocoa import ANNOTATORS
 from deocc_bench.exchange.importers.release import REGIONS
 from deocc_bench.exchange.importers.store import REJECTED, write_dataset
 
-# Options of some kinds that have a name of their own on the command line; None: not given.
+# Options of single kinds or formats that have their own command-line flag; None: not given.
 _IMPORT_OPTIONS = ("images", "regions", "annotators", "split", "licence")
 _EXPORT_OPTIONS = ("shard_size",)
 
 
 @click.command(
     "import",
-    short_help="Bring annotated photographs into a dataset folder.",
-    help=f"""Bring annotated photographs into a dataset folder that lacks what they lack.
+    short_help="Convert annotated photos to a dataset folder.",
+    help=f"""Convert annotated photos to a dataset folder. Data that the source lacks is missing in the dataset too.
 
-    KIND is one of {", ".join(IMPORTERS.names())}. Visible masks that leave the amodal one are clipped and counted.
-    An option that the kind does not take is refused.
+    KIND is one of {", ".join(IMPORTERS.names())}. Visible masks that extend beyond the amodal mask are clipped, and
+    the number of clipped masks is printed. An option that KIND does not support is an error.
     """,
 )
 @click.argument("source", metavar="KIND:PATH")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The dataset folder; new or empty.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the photos (cocoa, kins, d2sa).")
-@click.option("--regions", type=click.Choice(REGIONS), help="All (default), or people by name (cocoa, kins, d2sa).")
-@click.option("--annotators", type=click.Choice(ANNOTATORS), help="Of each photo (cocoa); the first by default.")
-@click.option("--split", help="The split's name; by default as exported, else train, val or test by the file's name.")
-@click.option("--licence", help="Of the photos, if the source does not say.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Dataset folder to write; new or empty.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder that contains the photos (cocoa, kins, d2sa).")
+@click.option(
+    "--regions",
+    type=click.Choice(REGIONS),
+    help="All regions (default), or only persons by category name (cocoa, kins, d2sa).",
+)
+@click.option(
+    "--annotators",
+    type=click.Choice(ANNOTATORS),
+    help="Use the first annotator of each photo (default), or all (cocoa).",
+)
+@click.option("--split", help="Split name. Default: as exported, otherwise train, val or test by file name.")
+@click.option("--licence", help="Licence of the photos, if the source states none.")
 @click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of KIND. Repeatable.")
 @click.option(
-    "--initial-mask", metavar="SPEC", help="Make initial masks from the modal ones: perfect, dilate:3, lowres:28, ..."
+    "--initial-mask", metavar="SPEC", help="Make initial masks from the modal masks: perfect, dilate:3, lowres:28, ..."
 )
-@click.option("--seed", default=0, show_default=True, help="Of random initial masks.")
-@click.option("--name", help="The dataset's name; its folder's by default.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most N samples.")
-@click.option("--skip-bad", is_flag=True, help=f"Go on past what can't be taken; {REJECTED} lists it.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the initial masks.")
+@click.option("--name", help="Name of the dataset. Default: name of the folder.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Import at most N samples.")
+@click.option("--skip-bad", is_flag=True, help=f"Skip invalid entries and list them in {REJECTED}.")
+@click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def import_(
     *,
@@ -65,12 +73,12 @@ def import_(
     **named: Any,
 ) -> None:
     """The command `import`."""
-    own = options.parse(pairs, _IMPORT_OPTIONS)
-    given = {key: value for key, value in named.items() if value is not None}
+    further = options.parse(pairs, _IMPORT_OPTIONS)
+    values = {key: value for key, value in named.items() if value is not None}
     title = name or out.resolve().name
-    annotated = open_source(source, **given, **own)
+    annotated = open_source(source, **values, **further)
     info = {"kind": source.partition(":")[0], "regions": "all", "annotators": "first"}
-    info |= {key: given[key] for key in ("regions", "annotators") if key in given}
+    info |= {key: values[key] for key in ("regions", "annotators") if key in values}
     with progress_bar("import", "sample", quiet=quiet) as bar:
         report = write_dataset(
             annotated,
@@ -80,7 +88,7 @@ def import_(
             seed=seed,
             skip_bad=skip_bad,
             limit=limit,
-            info=info | ({"options": own} if own else {}),
+            info=info | ({"options": further} if further else {}),
             advance=bar.update,
         )
     if as_json:
@@ -88,33 +96,35 @@ def import_(
         return
     click.echo(f"{title}: {report.samples} samples of {report.photos} photos in {out}")
     if report.clipped:
-        click.echo(f"clipped to the amodal mask: {report.clipped} visible masks, {report.clipped_pixels} pixels in all")
+        click.echo(
+            f"clipped to the amodal mask: {report.clipped} visible masks, {report.clipped_pixels} pixels in total"
+        )
     if report.bad:
-        click.echo(f"left out: {len(report.bad)}, listed in {out / REJECTED}; the first: {': '.join(report.bad[0])}")
+        click.echo(f"skipped: {len(report.bad)}, listed in {out / REJECTED}; the first: {': '.join(report.bad[0])}")
 
 
 @click.command(short_help="Write a dataset in another format.")
 @click.argument("dataset", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--format", "format_name", required=True, metavar="F", help=f"One of {', '.join(EXPORTERS.names())}.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="A folder; for cocoa and coco also a .json file."
+    "--out", required=True, type=click.Path(path_type=Path), help="Output folder; for cocoa and coco also a .json file."
 )
-@click.option("--split", "splits", multiple=True, help="All by default. Repeatable.")
-@click.option("--shard-size", type=click.IntRange(min=1), help="Samples per tar shard (webdataset); 1000 by default.")
+@click.option("--split", "splits", multiple=True, help="Split to export. Default: all. Repeatable.")
+@click.option("--shard-size", type=click.IntRange(min=1), help="Samples per tar shard (webdataset). Default: 1000.")
 @click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of the format. Repeatable.")
 def export(
     *, dataset: Path, format_name: str, out: Path, splits: tuple[str, ...], pairs: tuple[str, ...], **named: Any
 ) -> None:
-    """Write a dataset in another format; masks stay exact.
+    """Write a dataset in another format. Masks are exported without loss.
 
-    cocoa and coco name the photos relative to DIR: import them again with --images DIR.
+    The formats cocoa and coco name photos relative to DIR; import them again with --images DIR.
     """
     run = EXPORTERS.load(format_name)
-    given = {key: value for key, value in named.items() if value is not None} | options.parse(pairs, _EXPORT_OPTIONS)
-    options.check(format_name, run, given)
+    values = {key: value for key, value in named.items() if value is not None} | options.parse(pairs, _EXPORT_OPTIONS)
+    options.check(format_name, run, values)
     reader = DatasetReader(dataset)
     for split in splits:
         if split not in reader.splits:
             raise UsageError(f"{dataset}: {unknown('split', split, reader.splits)}")
-    for path in run(reader, splits or reader.splits, out, **given):
+    for path in run(reader, splits or reader.splits, out, **values):
         click.echo(path)

@@ -1,4 +1,4 @@
-"""The options of an importer or exporter are the keyword-only parameters of its function."""
+"""Options of importers and exporters: the keyword-only parameters of their functions."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ from deocc_bench.core.registry import unknown
 
 
 def accepted(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The options that a function takes: its keyword-only parameters."""
+    """The options of a function: its keyword-only parameters."""
     parameters = inspect.signature(function).parameters
     return {name: p for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def check(what: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Compare the options given with those that the function takes.
+def check(what: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Check option values against the options of a function.
 
     Args:
-        what: the importer or exporter, for messages.
+        what: name of the importer or exporter, for messages.
+        function: the importer or exporter.
+        values: option values by name.
 
     Raises:
-        UsageError: an option that it does not take, or one that it needs and was not given.
+        UsageError: an option is unknown, or a required option is missing.
     """
     taken = accepted(function)
-    for name in given:
+    for name in values:
         if name not in taken:
             raise UsageError(unknown(f"option of {what}", name, taken))
     for name, parameter in taken.items():
-        if parameter.default is inspect.Parameter.empty and name not in given:
+        if parameter.default is inspect.Parameter.empty and name not in values:
             raise UsageError(f"{what} needs the option {name}; give it with -O {name}=VALUE")
 
 
-def parse(pairs: Iterable[str], named: Iterable[str]) -> dict[str, Any]:
-    """The values of `-O NAME=VALUE`; a value that reads as JSON (3, 0.5, true) is taken so, any other as text.
+def parse(pairs: Iterable[str], reserved: Iterable[str]) -> dict[str, Any]:
+    """Parse `-O NAME=VALUE` options. A value that is valid JSON (3, 0.5, true) is decoded; any other value is a string.
 
     Args:
-        named: options that have a name of their own on the command line.
+        pairs: "NAME=VALUE" strings.
+        reserved: options that have their own command-line flag.
 
     Raises:
-        UsageError: no `=`, an option given twice, or one that has a name of its own.
+        UsageError: `=` is missing, an option is given twice, or an option has its own flag.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name.isidentifier():
             raise UsageError(f"--option {pair!r} must be NAME=VALUE")
-        if name in named:
+        if name in reserved:
             raise UsageError(f"--option {pair}: write --{name.replace('_', '-')} {text}")
         if name in found:
             raise UsageError(f"--option {name} is given twice")

@@ -120,7 +120,7 @@ def compare(
         a, b = _point(*one), _point(*two)
         if a is None and b is None:
             continue
-        result = stats.paired(*one, *two, groups, resamples, permutations, seed)
+        result = stats.paired(*one, *two, groups, resamples=resamples, permutations=permutations, seed=seed)
         rows[name] = {
             "first": a,
             "second": b,
@@ -154,7 +154,12 @@ def rank(
         one, two = _paired_tables(tables[a], tables[b])
         groups = one["group"].to_numpy(dtype=str)
         p_values[a, b] = stats.paired(
-            *sample_terms(spec, one), *sample_terms(spec, two), groups, 1, permutations, seed
+            *sample_terms(spec, one),
+            *sample_terms(spec, two),
+            groups,
+            resamples=1,
+            permutations=permutations,
+            seed=seed,
         ).p
     adjusted = dict(zip(p_values, stats.holm(list(p_values.values())), strict=True))
     values = {name: _point(*sample_terms(spec, t.sort_values("id"))) for name, t in tables.items()}
@@ -168,7 +173,8 @@ def _intervals(
         return dict.fromkeys(terms)
     num = np.concatenate([n for n, _ in terms.values()], axis=1)
     den = np.concatenate([d for _, d in terms.values()], axis=1)
-    draws = stats.bootstrap(num, den, groups, [n.shape[1] for n, _ in terms.values()], resamples, seed)
+    widths = [n.shape[1] for n, _ in terms.values()]
+    draws = stats.bootstrap(num, den, groups, widths, resamples=resamples, seed=seed)
     found = {name: stats.interval(draws[:, i]) for i, name in enumerate(terms)}
     return {name: None if ends is None else list(ends) for name, ends in found.items()}
 

@@ -52,11 +52,11 @@ def add(image: Image, change: NDArray[np.int16]) -> Image:
     return np.clip(image.astype(np.int16) + change[..., None], 0, 255).astype(np.uint8)
 
 
-def _rect(image: Image, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
+def _rect(image: Image, x0: float, y0: float, x1: float, y1: float, *, colour: Colour) -> None:
     cv2.rectangle(image, (round(x0), round(y0)), (round(x1), round(y1)), colour, -1)
 
 
-def _disc(image: Image, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:
+def _disc(image: Image, x: float, y: float, rx: float, ry: float, *, colour: Colour) -> None:
     cv2.ellipse(image, (round(x), round(y)), (max(1, round(rx)), max(1, round(ry))), 0, 0, 360, colour, -1, cv2.LINE_AA)
 
 
@@ -102,29 +102,36 @@ def room(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
     if rng.random() < 0.35:
         step = int(rng.integers(10, 28))
         for band in range(int(rng.integers(0, step)), w, step):
-            _rect(image, band, 0, band + step * 0.4, floor, tone(wall, 0.95))
+            _rect(image, band, 0, band + step * 0.4, floor, colour=tone(wall, 0.95))
     for side in (0, 1):
         x = w * (0.06 + 0.58 * side + 0.08 * rng.random())
         y, ww, hh = h * (0.08 + 0.14 * rng.random()), w * (0.2 + 0.12 * rng.random()), h * (0.2 + 0.16 * rng.random())
         kind = pick(rng, ("picture", "window", "shelf", "plant", "lamp", "none"))
         if kind == "picture":
-            _rect(image, x - 3, y - 3, x + ww + 3, y + hh + 3, pick(rng, ((70, 56, 44), (40, 40, 44), (220, 214, 200))))
+            _rect(
+                image,
+                x - 3,
+                y - 3,
+                x + ww + 3,
+                y + hh + 3,
+                colour=pick(rng, ((70, 56, 44), (40, 40, 44), (220, 214, 200))),
+            )
             image[round(y) : round(y + hh), round(x) : round(x + ww)] = pick(rng, _WALLS)
-            _disc(image, x + ww * 0.5, y + hh * 0.6, ww * 0.3, hh * 0.25, pick(rng, _WALLS))
+            _disc(image, x + ww * 0.5, y + hh * 0.6, ww * 0.3, hh * 0.25, colour=pick(rng, _WALLS))
         elif kind == "window":
-            _rect(image, x - 4, y - 4, x + ww + 4, y + hh * 1.3 + 4, (236, 234, 228))
+            _rect(image, x - 4, y - 4, x + ww + 4, y + hh * 1.3 + 4, colour=(236, 234, 228))
             sky = pick(rng, _SKIES)
-            _rect(image, x, y, x + ww, y + hh * 1.3, sky[1])
-            _rect(image, x, y, x + ww, y + hh * 0.6, sky[0])
-            _rect(image, x + ww / 2 - 2, y, x + ww / 2 + 2, y + hh * 1.3, (236, 234, 228))
+            _rect(image, x, y, x + ww, y + hh * 1.3, colour=sky[1])
+            _rect(image, x, y, x + ww, y + hh * 0.6, colour=sky[0])
+            _rect(image, x + ww / 2 - 2, y, x + ww / 2 + 2, y + hh * 1.3, colour=(236, 234, 228))
         elif kind == "shelf":
             for k in range(3):
                 yy = y + hh * (0.4 + 0.55 * k)
-                _rect(image, x, yy, x + ww, yy + 4, (112, 82, 58))
+                _rect(image, x, yy, x + ww, yy + 4, colour=(112, 82, 58))
                 xx = x
                 while xx < x + ww - 8:
                     b = float(rng.uniform(4, 9))
-                    _rect(image, xx, yy - float(rng.uniform(14, 26)), xx + b, yy - 1, pick(rng, _WALLS))
+                    _rect(image, xx, yy - float(rng.uniform(14, 26)), xx + b, yy - 1, colour=pick(rng, _WALLS))
                     xx += b + 1
         elif kind == "plant":
             _poly(
@@ -149,7 +156,7 @@ def room(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
                     (60 + int(dy) // 3, 112, 70),
                 )
         elif kind == "lamp":
-            _rect(image, x + ww * 0.48, y + hh * 0.6, x + ww * 0.52, floor, (60, 56, 54))
+            _rect(image, x + ww * 0.48, y + hh * 0.6, x + ww * 0.52, floor, colour=(60, 56, 54))
             _poly(
                 image,
                 [(x + ww * 0.3, y), (x + ww * 0.7, y), (x + ww * 0.85, y + hh * 0.6), (x + ww * 0.15, y + hh * 0.6)],
@@ -157,7 +164,7 @@ def room(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
             )
     boards = pick(rng, ((150, 112, 78), (110, 82, 60), (176, 150, 120), (120, 120, 122), (188, 180, 168)))
     image[floor:] = gradient((h - floor, w), tone(boards, 0.9), tone(boards, 1.1))
-    _rect(image, 0, floor - 5, w, floor, tone(wall, 1.12))
+    _rect(image, 0, floor - 5, w, floor, colour=tone(wall, 1.12))
     _receding_lines(image, floor, count=8, far=0.10, near=0.26, colour=tone(boards, 0.86))
     return image
 
@@ -171,23 +178,23 @@ def street(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image
         width = float(rng.uniform(0.22, 0.42)) * w
         top = float(rng.uniform(-0.1, 0.4)) * h
         wall = pick(rng, _WALLS)
-        _rect(image, x, top, x + width, floor, wall)
-        _rect(image, x, top, x + width, top + 5, tone(wall, 0.8))
+        _rect(image, x, top, x + width, floor, colour=wall)
+        _rect(image, x, top, x + width, top + 5, colour=tone(wall, 0.8))
         cols, pitch = int(rng.integers(2, 5)), float(rng.uniform(30, 46))
         glass = pick(rng, ((74, 92, 108), (120, 146, 164), (226, 206, 150), (60, 66, 76)))
         for i in range(cols):
             wx = x + width * (i + 0.22) / cols
             wy = top + 16
             while wy < floor - pitch * 1.1:
-                _rect(image, wx, wy, wx + width * 0.56 / cols, wy + pitch * 0.56, glass)
-                _rect(image, wx, wy, wx + width * 0.56 / cols, wy + 3, tone(glass, 0.7))
+                _rect(image, wx, wy, wx + width * 0.56 / cols, wy + pitch * 0.56, colour=glass)
+                _rect(image, wx, wy, wx + width * 0.56 / cols, wy + 3, colour=tone(glass, 0.7))
                 wy += pitch
         if rng.random() < 0.6:
-            _rect(image, x + width * 0.38, floor - 52, x + width * 0.62, floor, tone(wall, 0.5))
+            _rect(image, x + width * 0.38, floor - 52, x + width * 0.62, floor, colour=tone(wall, 0.5))
         x += width
     stone = pick(rng, ((168, 166, 162), (146, 144, 146), (178, 168, 152)))
     image[floor:] = gradient((h - floor, w), tone(stone, 0.92), tone(stone, 1.04))
-    _rect(image, 0, floor, w, floor + 3, tone(stone, 0.7))
+    _rect(image, 0, floor, w, floor + 3, colour=tone(stone, 0.7))
     y, step = floor + 12.0, 14.0
     while y < h:
         cv2.line(image, (0, round(y)), (w, round(y)), tone(stone, 0.88), 1)
@@ -203,7 +210,7 @@ def park(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
     for _ in range(4):
         cx, cy = float(rng.uniform(0, w)), float(rng.uniform(0.04, 0.28)) * h
         for k in range(4):
-            _disc(image, cx + (k - 1.5) * 14, cy - 5 * (k % 2), 20, 9, (242, 244, 246))
+            _disc(image, cx + (k - 1.5) * 14, cy - 5 * (k % 2), 20, 9, colour=(242, 244, 246))
     green = pick(rng, ((104, 140, 84), (126, 150, 78), (84, 122, 92), (170, 156, 84), (222, 226, 232)))
     for k, f in ((0, 0.72), (1, 0.86)):
         pts = (
@@ -217,13 +224,13 @@ def park(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
         leaf = tone(
             pick(rng, ((58, 98, 58), (84, 118, 56), (130, 110, 50), (44, 84, 70))), float(rng.uniform(0.85, 1.15))
         )
-        _rect(image, x - 4 * s, y - 60 * s, x + 4 * s, y, (88, 66, 50))
+        _rect(image, x - 4 * s, y - 60 * s, x + 4 * s, y, colour=(88, 66, 50))
         if rng.random() < 0.3:
             _poly(image, [(x, y - 170 * s), (x + 34 * s, y - 36 * s), (x - 34 * s, y - 36 * s)], leaf)
             continue
         for _ in range(7):
             dx, dy = float(rng.uniform(-26, 26)) * s, float(rng.uniform(-135, -70)) * s
-            _disc(image, x + dx, y + dy, 26 * s, 22 * s, tone(leaf, float(rng.uniform(0.85, 1.18))))
+            _disc(image, x + dx, y + dy, 26 * s, 22 * s, colour=tone(leaf, float(rng.uniform(0.85, 1.18))))
     image[floor:] = gradient((h - floor, w), tone(green, 0.86), tone(green, 1.06))
     if rng.random() < 0.5:
         c = w * float(rng.uniform(0.3, 0.7))
@@ -289,7 +296,7 @@ def night(rng: np.random.Generator, size: tuple[int, int], floor: int) -> Image:
         lamp = pick(rng, ((250, 206, 130), (246, 150, 110), (150, 196, 240), (240, 236, 210), (220, 120, 150)))
         r = float(rng.uniform(4, 17))
         spot = tone(lamp, float(rng.uniform(0.25, 0.7)))
-        _disc(glow, float(rng.uniform(0, w)), float(rng.uniform(0, floor)), r, r, spot)
+        _disc(glow, float(rng.uniform(0, w)), float(rng.uniform(0, floor)), r, r, colour=spot)
     image = cv2.add(image, cv2.blur(glow, (3, 3)))
     image[floor:] = gradient((h - floor, w), tone(base, 1.2), tone(base, 2.0))
     return image
@@ -328,14 +335,21 @@ def stool(image: Image, box: tuple[float, float, float, float], colour: Colour, 
     x0, y0, x1, y1 = box
     w, h = x1 - x0, y1 - y0
     if solid:
-        _rect(image, x0, y0, x1, y1, colour)
-        _rect(image, x0, y0, x1, y0 + h * 0.12, tone(colour, 1.15))
-        _rect(image, x0 + w * 0.72, y0 + h * 0.12, x1, y1, tone(colour, 0.85))
+        _rect(image, x0, y0, x1, y1, colour=colour)
+        _rect(image, x0, y0, x1, y0 + h * 0.12, colour=tone(colour, 1.15))
+        _rect(image, x0 + w * 0.72, y0 + h * 0.12, x1, y1, colour=tone(colour, 0.85))
         return
     for x in (x0 + w * 0.08, x0 + w * 0.30, x1 - w * 0.38, x1 - w * 0.16):
-        _rect(image, x, y0, x + w * 0.08, y1 - (h * 0.06 if x0 + w * 0.2 < x < x1 - w * 0.3 else 0), tone(colour, 0.7))
-    _rect(image, x0, y0, x1, y0 + max(4.0, h * 0.13), colour)
-    _rect(image, x0, y0, x1, y0 + 2, tone(colour, 1.2))
+        _rect(
+            image,
+            x,
+            y0,
+            x + w * 0.08,
+            y1 - (h * 0.06 if x0 + w * 0.2 < x < x1 - w * 0.3 else 0),
+            colour=tone(colour, 0.7),
+        )
+    _rect(image, x0, y0, x1, y0 + max(4.0, h * 0.13), colour=colour)
+    _rect(image, x0, y0, x1, y0 + 2, colour=tone(colour, 1.2))
 
 
 def cast_shadow(image: Image, spots: list[tuple[float, float, float, float]], strength: float) -> Image:

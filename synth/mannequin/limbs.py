@@ -42,6 +42,7 @@ def sleeve(
     radius: Floats,
     label: int,
     cloth: Material,
+    *,
     depth: float = 0.16,
     root: Shape | None = None,
 ) -> Part:
@@ -211,12 +212,12 @@ def leg(sk: Skeleton, outfit: Outfit, side: str, hips: Shape) -> list[Part]:
     covered = 0.0 if bottom.skirt else max(0.0, bottom.reach - 0.25)
     if not (socked and outfit.sock_top <= covered):
         t = steps(covered, 2.0)
-        parts.append(sleeve(limb, t, leg_radius(sk, t), LEG[side], skin, 0.2))
+        parts.append(sleeve(limb, t, leg_radius(sk, t), LEG[side], skin, depth=0.2))
     if outfit.socks is not None:
         t = steps(max(outfit.sock_top, covered), 2.0)
         # Tights continue into the foot, so that a low shoe shows no other cloth.
         shape, _ = foot(sk, side, -0.02)
-        part = sleeve(limb, t, leg_radius(sk, t) + 0.012, SOCKS, outfit.socks, 0.2)
+        part = sleeve(limb, t, leg_radius(sk, t) + 0.012, SOCKS, outfit.socks, depth=0.2)
         parts.append(Part(SOCKS, part.shape + shape, part.material, part.axis, part.joint, round=0.18))
     shoes = _shoe(sk, outfit, side, skin, socked)
     tucked = outfit.shoe == "boot" and (bottom.skirt or bottom.ease < 0.04 or bottom.reach < 1.4)
@@ -226,11 +227,11 @@ def leg(sk: Skeleton, outfit: Outfit, side: str, hips: Shape) -> list[Part]:
         t = steps(0.0, bottom.reach)
         radius = leg_radius(sk, t) + bottom.ease + bottom.flare * np.clip(t - 0.7, 0, 2)
         label = 10 if outfit.one_piece else 9
-        parts.append(sleeve(limb, t, radius, label, bottom.cloth, 0.22, root=hips))
+        parts.append(sleeve(limb, t, radius, label, bottom.cloth, depth=0.22, root=hips))
         if bottom.reach > 1.8 or bottom.reach < 1:
             t = steps(bottom.reach - 0.07, bottom.reach + 0.005, 0.05)
             rim = float(radius[-1]) + 0.004
-            parts.append(sleeve(limb, t, np.full(len(t), rim), label, bottom.cloth.darker(0.86), 0.22))
+            parts.append(sleeve(limb, t, np.full(len(t), rim), label, bottom.cloth.darker(0.86), depth=0.22))
     if tucked:
         parts += shoes
     return parts

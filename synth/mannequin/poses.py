@@ -38,7 +38,7 @@ def _arm(side: str, flex: float, abd: float, rot: float, elbow: float) -> dict[s
     return dict(zip((f"{j}_{side}" for j in ARM), (flex, abd, rot, elbow), strict=True))
 
 
-def _leg(side: str, flex: float, abd: float, rot: float, knee: float, ankle: float = 0) -> dict[str, float]:
+def _leg(side: str, flex: float, abd: float, rot: float, knee: float, *, ankle: float = 0) -> dict[str, float]:
     return dict(zip((f"{j}_{side}" for j in LEG), (flex, abd, rot, knee, ankle), strict=True))
 
 
@@ -72,27 +72,27 @@ POSES: dict[str, dict[str, float]] = {
     "read": _STAND | _arm("l", 28, 8, 28, 88) | _arm("r", 28, 8, 28, 88) | {"nod": 20},
     "on-head": _STAND | _arm("l", 24, 118, 30, 132) | _arm("r", 24, 118, 30, 132),
     "tee": _leg("l", 0, 9, 12, 3) | _leg("r", 0, 9, 12, 3) | _arm("l", 0, 84, 0, 5) | _arm("r", 0, 84, 0, 5),
-    "walk": _leg("l", 27, 2, 5, 8, 4)
-    | _leg("r", -20, 2, 5, 22, -18)
+    "walk": _leg("l", 27, 2, 5, 8, ankle=4)
+    | _leg("r", -20, 2, 5, 22, ankle=-18)
     | _arm("l", -26, 9, 10, 14)
     | _arm("r", 26, 9, 10, 24)
     | {"lean": 4},
-    "stride": _leg("l", 38, 3, 5, 12, 8)
-    | _leg("r", -24, 3, 5, 30, -25)
+    "stride": _leg("l", 38, 3, 5, 12, ankle=8)
+    | _leg("r", -24, 3, 5, 30, ankle=-25)
     | _arm("l", -34, 12, 10, 35)
     | _arm("r", 36, 12, 10, 50)
     | {"lean": 7},
-    "run": _leg("l", 62, 4, 4, 82, -10)
-    | _leg("r", -20, 4, 4, 52, -38)
+    "run": _leg("l", 62, 4, 4, 82, ankle=-10)
+    | _leg("r", -20, 4, 4, 52, ankle=-38)
     | _arm("l", -42, 14, 8, 88)
     | _arm("r", 34, 12, 14, 98)
     | {"lean": 14},
-    "jump": _leg("l", 32, 18, 14, 66, -30)
-    | _leg("r", -4, 14, 14, 48, -32)
+    "jump": _leg("l", 32, 18, 14, 66, ankle=-30)
+    | _leg("r", -4, 14, 14, 48, ankle=-32)
     | _arm("l", 12, 135, -20, 28)
     | _arm("r", 12, 122, -20, 35),
-    "star": _leg("l", 0, 34, 14, 4, -22)
-    | _leg("r", 0, 34, 14, 4, -22)
+    "star": _leg("l", 0, 34, 14, 4, ankle=-22)
+    | _leg("r", 0, 34, 14, 4, ankle=-22)
     | _arm("l", 4, 116, 0, 6)
     | _arm("r", 4, 116, 0, 6),
     "sit": _SIT | _arm("l", 24, 10, 26, 46) | _arm("r", 24, 10, 26, 46) | {"lean": 3},
@@ -107,26 +107,26 @@ POSES: dict[str, dict[str, float]] = {
     | _arm("r", 28, 8, 55, 60)
     | {"lean": -2},
     "sit-think": _SIT | _arm("l", 46, 4, 30, 122) | _arm("r", 30, 4, 80, 84) | {"lean": 22, "nod": 10},
-    "squat": _leg("l", 100, 26, 24, 118, 18)
-    | _leg("r", 100, 26, 24, 118, 18)
+    "squat": _leg("l", 100, 26, 24, 118, ankle=18)
+    | _leg("r", 100, 26, 24, 118, ankle=18)
     | _arm("l", 62, 6, 30, 40)
     | _arm("r", 62, 6, 30, 40)
     | {"lean": 26},
-    "lunge": _leg("l", 62, 4, 6, 62, 4)
-    | _leg("r", -28, 4, 4, 24, -20)
+    "lunge": _leg("l", 62, 4, 6, 62, ankle=4)
+    | _leg("r", -28, 4, 4, 24, ankle=-20)
     | _arm("l", -8, 46, 82, 98)
     | _arm("r", -8, 46, 82, 98)
     | {"lean": 3},
-    "kneel": _leg("l", 86, 6, 6, 88, 0)
-    | _leg("r", 0, 6, 0, 92, -48)
+    "kneel": _leg("l", 86, 6, 6, 88, ankle=0)
+    | _leg("r", 0, 6, 0, 92, ankle=-48)
     | _arm("l", 34, 8, 22, 44)
     | _arm("r", 10, 12, 15, 20)
     | {"lean": 6},
-    "balance": _leg("l", 62, 30, 45, 118, -30)
+    "balance": _leg("l", 62, 30, 45, 118, ankle=-30)
     | _leg("r", 0, -2, 6, 3)
     | _arm("l", 6, 152, 10, 36)
     | _arm("r", 6, 152, 10, 36),
-    "kick": _leg("l", 66, 8, 6, 10, -25)
+    "kick": _leg("l", 66, 8, 6, 10, ankle=-25)
     | _leg("r", -6, 4, 8, 12)
     | _arm("l", -22, 52, 0, 30)
     | _arm("r", 48, 42, 0, 30)
@@ -136,12 +136,15 @@ POSES: dict[str, dict[str, float]] = {
     | _arm("l", 4, 165, 0, 12)
     | _arm("r", -8, 46, 82, 98)
     | {"side": -20, "tilt": -8},
-    "dance": _leg("l", 34, 24, 32, 58, -28)
+    "dance": _leg("l", 34, 24, 32, 58, ankle=-28)
     | _leg("r", 0, 2, 8, 10)
     | _arm("l", 14, 128, -30, 42)
     | _arm("r", 16, 62, 20, 30)
     | {"side": 12, "twist": 14},
-    "look-back": _leg("l", 16, 3, 5, 8, 4) | _leg("r", -12, 3, 5, 14, -10) | _HANG | {"twist": 30, "turn": 55},
+    "look-back": _leg("l", 16, 3, 5, 8, ankle=4)
+    | _leg("r", -12, 3, 5, 14, ankle=-10)
+    | _HANG
+    | {"twist": 30, "turn": 55},
     "bend": _leg("l", 6, 8, 10, 12)
     | _leg("r", 6, 8, 10, 12)
     | _arm("l", 58, 6, 10, 20)

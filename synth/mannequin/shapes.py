@@ -158,7 +158,7 @@ def ellipsoid(centre: Floats, axes: Floats, radii: tuple[float, float, float], n
     return np.stack([centre[0] + a * _COS[n], centre[1] + b * _COS[n] + c * _SIN[n]], axis=1)
 
 
-def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0, n: int = 28) -> Floats:
+def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0, *, n: int = 28) -> Floats:
     """An ellipse in the plane, n x 2; `angle` in radians."""
     c, s = np.cos(angle), np.sin(angle)
     ex, ey = rx * _COS[n], ry * _SIN[n]

@@ -77,7 +77,10 @@ def test_a_changed_record_or_table_is_flagged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": SCHEMA_VERSION + 1}, "a record of schema 2, but this deocc-bench reads up to 1; update"),
+        (
+            {"schema_version": SCHEMA_VERSION + 1},
+            "schema version is 2, but this deocc-bench reads versions up to 1; update",
+        ),
         ({"schema_version": None}, "not a result record"),
         ({"metrics": None}, "'metrics' is a NoneType"),
         ({"metrics": {"x": {"value": "0.5"}}}, "metric 'x' lacks ci95"),
@@ -100,7 +103,7 @@ def test_numbers_must_be_numbers(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["metrics"]["amodal_iou_mean"]["value"] = "0.3"
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="holds something that is no number"):
+    with pytest.raises(InputError, match="has a value that is not a number"):
         read_result(path)
     with pytest.raises(InputError, match="no such file"):
         read_result(tmp_path / "nowhere")

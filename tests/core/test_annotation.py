@@ -100,7 +100,7 @@ def test_absent_fields_are_none_and_known_ones_typed() -> None:
     [
         ({"variant": "one"}, "test.json: annotation 7: variant must be a whole number, got 'one'"),
         ({"variant": True}, "variant must be a whole number, got True"),
-        ({"sample_id": 3}, "sample_id must be a text, got 3"),
+        ({"sample_id": 3}, "sample_id must be a string, got 3"),
         ({"occlude_rate": "much"}, "occlude_rate must be a number"),
         ({"occlude_rate": float("nan")}, "occlude_rate must be a number"),
         ({"visible_mask": [1, 2]}, "visible_mask must be an RLE mask"),

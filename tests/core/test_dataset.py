@@ -138,7 +138,7 @@ def test_bad_folders(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such dataset folder"):
         DatasetReader(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no finished dataset"):
+    with pytest.raises(InputError, match="not a finished dataset"):
         DatasetReader(tmp_path / "empty")
     reader = DatasetReader(folder)
     with pytest.raises(UsageError, match="did you mean 'test'"):

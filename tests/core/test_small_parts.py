@@ -52,7 +52,7 @@ def test_registry_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Registry("method", {"ours": "json:dumps"}, "g")
     assert table.names() == ["ours", "broken", "theirs"]
     assert table.load("theirs")("[1]") == [1]
-    with pytest.raises(DeoccError, match="mend or uninstall"):
+    with pytest.raises(DeoccError, match="fix or uninstall"):
         table.load("broken")
     points.append(EntryPoint("ours", "json:loads", "g"))
     with pytest.raises(DeoccError, match="claimed twice"):

@@ -154,7 +154,7 @@ def test_false_alarms_are_about_5_in_100_with_clustered_data() -> None:
     alarms = 0
     for k in range(200):
         difference = np.repeat(rng.normal(size=20), 4) + rng.normal(0, 0.2, 80)
-        p = paired(difference, ones(80), np.zeros(80), ones(80), names(80, 4), 10, 400, seed=k).p
+        p = paired(difference, ones(80), np.zeros(80), ones(80), names(80, 4), resamples=10, permutations=400, seed=k).p
         assert p is not None
         alarms += p <= 0.05
     assert 2 <= alarms <= 19, f"{alarms} of 200 (expected 10)"

@@ -81,7 +81,7 @@ def test_the_default_loader_collates() -> None:
 
 def test_all_items_have_the_fields_of_the_first_or_those_asked_for() -> None:
     mixed = [sample(0), sample(1, parsing=False)]
-    with pytest.raises(InputError, match="sample s1: has no parsing; ask for fields=image, complete, amodal"):
+    with pytest.raises(InputError, match="sample s1: has no parsing; use only fields=image, complete, amodal"):
         TorchSamples(mixed)[1]
     chosen = TorchSamples(mixed, fields=("image", "amodal"))
     (batch,) = DataLoader(chosen, batch_size=2)

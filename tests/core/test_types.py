@@ -42,14 +42,14 @@ def test_derived_fields() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"modal": np.ones((8, 8), bool)}, "leaves the amodal"),
+        ({"modal": np.ones((8, 8), bool)}, "beyond the amodal"),
         ({"amodal": np.zeros((8, 8), bool), "modal": np.zeros((8, 8), bool)}, "empty"),
         ({"modal": np.zeros((8, 7), bool)}, r"bool H x W of \(8, 8\)"),
         ({"modal": np.zeros((8, 8), np.uint8)}, "must be bool"),
         ({"image": np.zeros((8, 8), np.uint8)}, "H x W x 3"),
         ({"image": np.zeros((8, 8, 3), np.float32)}, "uint8"),
         ({"complete": np.zeros((9, 8, 3), np.uint8)}, "complete"),
-        ({"parsing": np.full((8, 8), 5, np.uint8)}, "parsing leaves"),
+        ({"parsing": np.full((8, 8), 5, np.uint8)}, "parsing extends"),
         ({"initial": None, "parsing": None, "complete": None}, None),
         ({"occluders": (PlacedOccluder("o", "cup", 1, np.zeros((4, 4), bool), ""),)}, "occluder o"),
     ],

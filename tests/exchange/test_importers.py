@@ -233,7 +233,7 @@ def _break_name(scene: dict[str, Any]) -> None:
         (_break_frame, "the amodal mask is empty", 2),
         (_break_pairs, "not pairs", 2),
         (_break_runs, "runs", 2),
-        (_break_inside, "lie outside the amodal mask", 2),
+        (_break_inside, "are outside the amodal mask", 2),
         (_break_number, "occlude_rate must be a number", 2),
         (_break_rate, "there is no visible_mask", 2),
         (_break_region, "must be an object, got 'man'", 2),
@@ -273,7 +273,7 @@ def test_an_annotation_of_no_listed_image_is_one_line(
     for image_id in (99, [1], None):
         scene = flat_scene("segmentation", "visible_mask")
         scene["annotations"][1]["image_id"] = image_id
-        with pytest.raises(InputError, match="names it, but it is not listed"):
+        with pytest.raises(InputError, match="refers to it, but it is not listed"):
             bring(f"d2sa:{cocoa_file(scene)}", tmp_path / f"out-{image_id}", images=photos)
 
 
@@ -364,7 +364,7 @@ def test_folder(tmp_path: Path, plain_folder: Path) -> None:
         bring(f"folder:{plain_folder}", tmp_path / "strict")
     assert bring(f"folder:{plain_folder}", tmp_path / "lenient", skip_bad=True).samples == 1
     write_png(plain_folder / "modal" / "b.png", np.zeros((3, 3), bool))
-    with pytest.raises(InputError, match=r"is \(3, 3\), its photo"):
+    with pytest.raises(InputError, match=r"is \(3, 3\), but its photo"):
         bring(f"folder:{plain_folder}", tmp_path / "sizes")
 
 

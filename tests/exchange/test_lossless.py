@@ -126,7 +126,7 @@ def _wrong_licence(own: dict[str, Any], image: dict[str, Any]) -> None:
         (_no_group, "lacks group_id"),
         (_no_object, "provenance must be an object, got 'mine'"),
         (_wrong_occluder, "occluder 1: order must be a whole number"),
-        (_wrong_licence, "licence must be a text, got 3"),
+        (_wrong_licence, "licence must be a string, got 3"),
     ],
 )
 def test_damaged_exports_are_one_line(

@@ -273,7 +273,7 @@ def test_whole_numbers_stay_whole_where_some_are_missing() -> None:
 
 def test_table_refuses_what_it_cannot_pair(tmp_path: Any) -> None:
     row = identity_row("a", "g") | mask_row(AMODAL, MODAL, PREDICTED)
-    with pytest.raises(InputError, match="comes twice"):
+    with pytest.raises(InputError, match="occurs twice"):
         to_table([row, row])
     with pytest.raises(InputError, match="no column 'group'"):
         to_table([{"id": "a"}])

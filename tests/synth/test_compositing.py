@@ -46,7 +46,7 @@ def put(
 ) -> PlacedCutout:
     movable = MovableCutout.warped(occluder, Pose(scale), x, y, scene=scene(), feather=feather)
     assert movable is not None
-    return movable.placed(0, 0, scene(), behind=behind)
+    return movable.place(0, 0, scene(), behind=behind)
 
 
 def grown(mask: np.ndarray, radius: int) -> np.ndarray:

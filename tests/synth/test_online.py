@@ -87,7 +87,7 @@ def test_geometric_augmentation_changes_the_frame() -> None:
 
 
 def test_empty_split_is_told() -> None:
-    with pytest.raises(InputError, match="no human falls into it"):
+    with pytest.raises(InputError, match="has no humans"):
         OnlineSamples(SPEC, "val")
 
 
@@ -95,7 +95,7 @@ def test_empty_split_is_told() -> None:
 def test_a_request_that_cannot_be_met_ends() -> None:
     # Torso and trousers are far more than a tenth of a person.
     spec = dataclasses.replace(SPEC, hide=("torso", "hips"), ratios=(RatioBin(0.05, 0.06),))
-    with pytest.raises(DeoccError, match=r"mannequin-\S+: no sample in 32 tries .*loosen the ratio"):
+    with pytest.raises(DeoccError, match=r"mannequin-\S+: no sample in 32 tries .*widen the ratio"):
         OnlineSamples(spec, "train")[0]
 
 

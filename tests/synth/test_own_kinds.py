@@ -121,7 +121,7 @@ def test_a_broken_package_is_named_and_is_in_nobody_elses_way(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(site)
-    with pytest.raises(DeoccError, match=r"kind of humans 'broken' .*mend or uninstall"):
+    with pytest.raises(DeoccError, match=r"kind of humans 'broken' .*fix or uninstall"):
         open_humans("broken:x")
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(InputError, match="elsewhere"):

@@ -284,9 +284,9 @@ def test_what_cannot_be_is_rejected_with_the_reason() -> None:
         assert isinstance(placed, Rejected)
         return placed.reason
 
-    assert "shows no feet" in told(PlacementRequest(0.3, hide=("feet",)))
+    assert "has no feet" in told(PlacementRequest(0.3, hide=("feet",)))
     assert "needs a ratio of" in told(PlacementRequest(0.03, 0.0, 0.05, hide=("torso",)))
-    assert "no further occluder" in told(PlacementRequest(0.3), things=[])
+    assert "no more occluders" in told(PlacementRequest(0.3), things=[])
     plain = Crop(SCENE.image, SCENE.mask, None, SCENE.photo)
     assert "parsing" in told(PlacementRequest(0.3, hide=("head",)), plain)
     speck = thing("speck", 12, 12)

@@ -1,7 +1,7 @@
-"""Dataset folders out: COCOA, flat COCO, WebDataset shards, a Hugging Face image folder. Masks go as RLE: exact.
+"""Exporters: COCOA, flat COCO, WebDataset shards, Hugging Face image folder. Masks are exported as RLE, without loss.
 
 An exporter is a function `export(dataset, splits, out, *, options...)` that returns the files it wrote. Its
-keyword-only parameters are its options. Installed packages add exporters under the entry point group
+keyword-only parameters are its options. Installed packages add exporters in the entry point group
 `deocc_bench.exporters`.
 """
 

@@ -1,6 +1,7 @@
-"""`export --format coco`: the flat dialect of detector forks, one JSON a split, which pycocotools opens.
+"""`export --format coco`: the flat dialect used by detector forks, one JSON file per split, readable by pycocotools.
 
-`segmentation` is the amodal mask; beside it `visible_mask`, `invisible_mask`, `occlude_rate`. All masks are RLE.
+`segmentation` is the amodal mask; further fields are `visible_mask`, `invisible_mask` and `occlude_rate`. All masks are
+RLE.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from deocc_bench.exchange.extension import EXTENSION, annotation_extension, imag
 
 
 def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
-    """Write `out` (a JSON file) or `out/<split>.json`; returns the files. Photos are named relative to the dataset."""
+    """Write `out` (a JSON file) or `out/<split>.json` and return the files. Photo names are relative to the dataset."""
     files = targets(splits, out)
     for split, path in files.items():
         atomic_write(path, dump_json(_content(dataset.name, list(dataset.records(split))), indent=None))

@@ -1,7 +1,8 @@
-"""`export --format cocoa`: COCOA's own schema, one JSON a split.
+"""`export --format cocoa`: the original COCOA schema, one JSON file per split.
 
-One annotation per photo and annotator, with its regions. Amodal masks are the source's polygon where that gives exactly
-the stored mask, else RLE; visible and invisible masks are RLE and stand where the region is occluded, as in COCOA.
+There is one annotation per photo and annotator, with its regions. An amodal mask is the source polygon if that
+reproduces the stored mask exactly, otherwise RLE. Visible and invisible masks are RLE and exist only for occluded
+regions, as in COCOA.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from deocc_bench.exchange.extension import EXTENSION, annotation_extension, imag
 
 
 def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
-    """Write `out` (a JSON file) or `out/<split>.json`; returns the files. Photos are named relative to the dataset."""
+    """Write `out` (a JSON file) or `out/<split>.json` and return the files. Photo names are relative to the dataset."""
     files = targets(splits, out)
     for split, path in files.items():
         atomic_write(path, dump_json(_content(list(dataset.records(split))), indent=None))

@@ -1,4 +1,4 @@
-"""What the exporters share."""
+"""Functions shared by the exporters."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from deocc_bench.core.errors import UsageError
 
 
 def category(record: SampleRecord) -> str:
-    """What the sample's target is called; a person unless the source said otherwise."""
+    """Category name of the target of a sample; "person" unless the source named another."""
     return record.truth.category or "person"
 
 
 def targets(splits: Sequence[str], out: Path) -> dict[str, Path]:
-    """Split -> the JSON file to write: `out` itself if that is one, else `out/<split>.json`.
+    """Map each split to its JSON file: `out` itself if it is a JSON file, otherwise `out/<split>.json`.
 
     Raises:
         UsageError: several splits for one file.

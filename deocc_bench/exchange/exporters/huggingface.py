@@ -1,7 +1,8 @@
-"""`export --format huggingface`: an image folder that `datasets.load_dataset("imagefolder", data_dir=...)` opens.
+"""`export --format huggingface`: an image folder for `datasets.load_dataset("imagefolder", data_dir=...)`.
 
-OUT/README.md, and per split `OUT/<split>/metadata.jsonl` beside `images/`, `amodal/`, `modal/` and what else there is.
-Columns that end in `file_name` become images; masks stand in the metadata as RLE too.
+It contains OUT/README.md and, for each split, `OUT/<split>/metadata.jsonl` with the folders `images/`, `amodal/`,
+`modal/` and others that the dataset has. Columns that end in `file_name` become images; the metadata also contains the
+masks as RLE.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.files import atomic_write
 
-# The annotation's fields that have columns of another name, are files, or number the entries of a COCO file.
+# Annotation fields that are exported under another column name, are file names, or are COCO ids.
 _OTHERWISE = frozenset(
     {
         *("segmentation", "visible_mask", "invisible_mask", "initial_mask", "complete_file_name", "parsing_file_name"),
@@ -25,7 +26,7 @@ _OTHERWISE = frozenset(
 
 
 def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
-    """Write the folder `out`; returns the metadata files. Existing files of the same names are replaced."""
+    """Write the folder `out` and return the metadata files. Existing files with the same names are replaced."""
     written = []
     for split in splits:
         rows = [_sample(record, out / split) for record in dataset.records(split)]
@@ -76,6 +77,6 @@ def _card(dataset: DatasetReader, splits: Sequence[str]) -> str:
         "task_categories:\n  - image-segmentation\n"
         "---\n\n"
         f"# {dataset.name}\n\n"
-        "Occluded humans with amodal truth, exported by deocc-bench.\n\n"
+        "Occluded humans with amodal ground truth, exported by deocc-bench.\n\n"
         f"Fingerprint: `{dataset.fingerprint}`\n\nLicences of the photos and occluders: {licences}\n"
     )

@@ -1,7 +1,7 @@
-"""`export --format webdataset`: tar shards `<dataset>-<split>-000000.tar`, the same bytes for the same dataset.
+"""`export --format webdataset`: tar shards `<dataset>-<split>-000000.tar`, byte-identical for the same dataset.
 
-Members of a sample share a basename: `<sample>.image.<png|jpg>`, `.amodal.png`, `.modal.png`, and where the dataset has
-them `.initial.png`, `.complete.*`, `.parsing.png`; `.json` holds the COCO image and annotation, with exact RLE.
+The members of a sample share a basename: `<sample>.image.<png|jpg>`, `.amodal.png`, `.modal.png` and, if available,
+`.initial.png`, `.complete.*`, `.parsing.png`; `.json` contains the COCO image and annotation, with exact RLE.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from deocc_bench.core.files import dump_json, write_error
 
 
 def export(dataset: DatasetReader, splits: Sequence[str], out: Path, *, shard_size: int = 1000) -> list[Path]:
-    """Write the shards into the folder `out`; returns them.
+    """Write the shards into the folder `out` and return their paths.
 
     Args:
-        shard_size: samples a shard.
+        shard_size: samples per shard.
 
     Raises:
-        InputError: two sample ids that differ in dots alone, which a basename can't hold.
-        DeoccError: disk full or folder not writable.
+        InputError: two sample ids differ only in dots, which a basename can't contain.
+        DeoccError: the disk is full or the folder is not writable.
     """
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", dataset.name) or "dataset"
     written = []
@@ -36,7 +36,7 @@ def export(dataset: DatasetReader, splits: Sequence[str], out: Path, *, shard_si
         records = list(dataset.records(split))
         if len({_key(r) for r in records}) < len(records):
             raise InputError(
-                dataset.root, "sample ids that differ in dots alone can't be told apart in a tar", "rename them"
+                dataset.root, "sample ids that differ only in dots have the same name in a tar file", "rename them"
             )
         for number, start in enumerate(range(0, len(records), shard_size)):
             path = out / f"{name}-{split}-{number:06d}.tar"
@@ -52,7 +52,7 @@ def _write(path: Path, records: Sequence[SampleRecord]) -> None:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for record in records:
                 for suffix, data in _members(record):
-                    # TarInfo's own defaults are what determinism needs: time, user and group 0, mode 644.
+                    # The defaults of TarInfo are deterministic: time, user and group 0, mode 644.
                     info = tarfile.TarInfo(f"{_key(record)}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))

@@ -1,9 +1,9 @@
-"""Annotated photographs in: COCOA, KINS, D2SA (flat COCO), AHP, plain folders become dataset folders.
+"""Importers of annotated photos: COCOA, KINS, D2SA (flat COCO), AHP and plain folders.
 
-`open_source("cocoa:FILE.json", images=...)` gives the items of a source; `store.write_dataset` writes them.
+`open_source("cocoa:FILE.json", images=...)` returns the items of a source; `store.write_dataset` writes them.
 
 An importer is a function `read(path, *, options...)` that returns `Item`s and `Bad`s, photo by photo. Its keyword-only
-parameters are its options. Installed packages add importers under the entry point group `deocc_bench.importers`.
+parameters are its options. Installed packages add importers in the entry point group `deocc_bench.importers`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ IMPORTERS = Registry(
 )
 
 
-def open_source(source: str, **given: Any) -> Iterable[Item | Bad]:
-    """The items of "KIND:PATH", photo by photo.
+def open_source(source: str, **values: Any) -> Iterable[Item | Bad]:
+    """Read the items of "KIND:PATH", photo by photo.
 
     Args:
-        given: options of the kind.
+        source: "KIND:PATH".
+        values: options of the kind.
 
     Raises:
-        UsageError: an unknown kind, no path, or an option that the kind does not take.
-        InputError: a missing or broken file.
+        UsageError: the kind is unknown, the path is missing, or the kind has no such option.
+        InputError: a file is missing or broken.
     """
     kind, colon, path = source.partition(":")
     if not colon or not path:
         raise UsageError(f"{source!r}: write KIND:PATH, with KIND one of {', '.join(IMPORTERS.names())}")
     read: Callable[..., Iterable[Item | Bad]] = IMPORTERS.load(kind)
-    options.check(kind, read, given)
-    return read(Path(path), **given)
+    options.check(kind, read, values)
+    return read(Path(path), **values)

@@ -1,7 +1,7 @@
-"""`ahp:DIR`: the un-occluded people of AHP, as samples that hide nothing: for training and for the complete images.
+"""`ahp:DIR`: the unoccluded people of AHP, as samples without occlusion, for training and for their complete images.
 
-`train/{JPEGImages/*.jpg, Annotations/*.png, PseudoParsingAnnotations/*.png, ImageSets/{train,val}.txt}`, with or
-without the folder `train`. To synthesise occlusions over them, give the same folder to `synth --humans ahp:DIR`.
+Layout: `train/{JPEGImages/*.jpg, Annotations/*.png, PseudoParsingAnnotations/*.png, ImageSets/{train,val}.txt}`. The
+folder `train` is optional. To synthesise occlusions over these people, pass the folder to `synth --humans ahp:DIR`.
 
 Source of the layout: Zhou et al., "Human de-occlusion" (CVPR 2021), as collected in docs/formats.md.
 """
@@ -17,15 +17,15 @@ from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
 
 
 def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator[Item | Bad]:
-    """Items in the order of the lists of `ImageSets`; each list is a split, unless `split` names one for all.
+    """Yield items in the order of the lists in `ImageSets`. Each list is a split, unless `split` is given for all.
 
     Raises:
-        InputError: not this layout.
+        InputError: the folder does not have this layout.
     """
     root = path / "train" if (path / "train" / "JPEGImages").is_dir() else path
     lists = sorted((root / "ImageSets").glob("*.txt"))
     if not (root / "JPEGImages").is_dir() or not lists:
-        raise InputError(path, "holds no JPEGImages with ImageSets/*.txt", "give AHP's folder")
+        raise InputError(path, "has no JPEGImages with ImageSets/*.txt", "give the folder of AHP")
     for listed in lists:
         for name in listed.read_text().split():
             try:

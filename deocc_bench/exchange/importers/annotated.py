@@ -1,4 +1,4 @@
-"""What the importers share: an item on its way in, and how masks of one photo become truth that agrees with itself."""
+"""Shared by the importers: the `Item` class, and functions that make the masks of a photo consistent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.labels import IGNORE
 from deocc_bench.core.masks import RLE
 
-# A visible mask of which more than this lies outside the amodal one is no imprecision but a contradiction.
+# If more than this share of the visible mask is outside the amodal mask, the item is rejected instead of clipped.
 _CONTRADICTION = 0.5
 _PERSON_WORDS = frozenset(
     {
@@ -30,13 +30,13 @@ _PERSON_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Kept:
-    """What our own export kept of a sample, beyond the other fields of an `Item`.
+    """Fields of a sample that our own export preserved and that `Item` has no field for.
 
     Args:
-        image_id: the image's COCO id; None: a new one.
+        image_id: COCO id of the image; None: assign a new one.
         files_of_image: names of the file fields that belong to the image entry, not to the annotation.
         parts_hidden: as in the annotation.
-        image, annotation: fields of the two records that deocc-bench does not know.
+        image, annotation: unknown fields of the two records.
     """
 
     image_id: int | str | None = None
@@ -48,18 +48,19 @@ class Kept:
 
 @dataclass(frozen=True)
 class Item:
-    """One annotated thing in one photo.
+    """One annotated object in one photo.
 
     Args:
-        photo: the photo's file. size: (height, width) as annotated.
-        group_id: the photo, or what must not be torn apart.
-        amodal, modal: RLE of the photo's size, modal within amodal.
-        category: its name in the source; None: the dataset names none, it is a person.
-        occluders: as in a dataset's annotation; None: not known.
-        complete, parsing, initial: files or arrays, where the source has them.
-        clipped: visible pixels outside the amodal mask that were taken away.
-        notes: for the annotation's `provenance`.
-        kept: for what our own export kept.
+        group_id: the photo, or another unit that must stay in one split.
+        photo: file of the photo.
+        size: (height, width) as annotated.
+        amodal, modal: RLE at the size of the photo, modal within amodal.
+        category: category name in the source; None: not named in the source; the object is a person.
+        occluders: as in the annotation of a dataset; None: unknown.
+        complete, parsing, initial: files or masks, if the source has them.
+        clipped: number of visible pixels outside the amodal mask that were removed.
+        notes: content of `provenance` in the annotation.
+        kept: fields preserved by our own export.
     """
 
     id: str
@@ -84,18 +85,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Bad:
-    """Something that can't be taken: where, and why, as an InputError says it."""
+    """An invalid entry, with an error that says where and why."""
 
     error: InputError
 
 
 def is_person(name: str) -> bool:
-    """Whether a free-text name ("man ", "person-sitting") is that of a person."""
+    """Whether a free-text category name ("man ", "person-sitting") is that of a person."""
     return not _PERSON_WORDS.isdisjoint(re.findall(r"[a-z]+", name.lower()))
 
 
 def find_photo(folder: Path, file_name: str, where: str) -> Path:
-    """The photo: `folder / file_name`, or its last part there (releases differ in what the name includes).
+    """Find a photo: `folder / file_name`, or the base name in `folder`, because releases differ in their paths.
 
     Raises:
         InputError: neither exists.
@@ -103,37 +104,37 @@ def find_photo(folder: Path, file_name: str, where: str) -> Path:
     for candidate in (folder / file_name, folder / Path(file_name).name):
         if candidate.is_file():
             return candidate
-    raise InputError(where, f"its photo {file_name} is not in {folder}", "check --images, or go on with --skip-bad")
+    raise InputError(where, f"its photo {file_name} is not in {folder}", "check --images, or use --skip-bad")
 
 
 def number(value: Any, where: str, what: str) -> float:
-    """A number that may be written as text, as in some COCOA files.
+    """Convert a number, which may be a string in some COCOA files.
 
     Raises:
-        InputError: neither.
+        InputError: the value is not a number.
     """
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise InputError(where, f"{what} must be a number, got {value!r}", "mend the file, or use --skip-bad") from None
+        raise InputError(where, f"{what} must be a number, got {value!r}", "fix the file, or use --skip-bad") from None
 
 
 def read_rle(segmentation: Any, size: tuple[int, int], where: str, what: str) -> RLE:
-    """Any COCO segmentation (polygons, also one flat one; RLE of both kinds) as RLE.
+    """Convert any COCO segmentation to RLE: polygons, a single flat polygon, or RLE of either kind.
 
     Raises:
-        InputError: another size than the photo's, or nothing that can be read.
+        InputError: the segmentation is invalid, or its size is not that of the photo.
     """
-    cure = "mend the file, or use --skip-bad"
+    cure = "fix the file, or use --skip-bad"
     try:
         if isinstance(segmentation, list) and segmentation:
             polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
             odd = next((p for p in polygons if len(p) % 2), None)
             if odd is not None:
-                raise InputError(where, f"{what}: a polygon of {len(odd)} numbers, not pairs", cure)
+                raise InputError(where, f"{what}: a polygon has {len(odd)} numbers, not pairs", cure)
             segmentation = [[float(v) for v in p] for p in polygons]
             if not np.isfinite(np.concatenate([np.array(p) for p in segmentation])).all():
-                raise InputError(where, f"{what}: a polygon holds NaN or infinity", cure)
+                raise InputError(where, f"{what}: a polygon contains NaN or infinity", cure)
         return masks.from_coco(segmentation, *size)
     except InputError:
         raise
@@ -147,29 +148,30 @@ def minus(a: RLE, b: RLE) -> RLE:
 
 
 def consistent(item: Item, where: str) -> Item:
-    """The item with its modal mask clipped to the amodal one; `clipped` says how many pixels that took away.
+    """Return the item with its modal mask clipped to the amodal mask; `clipped` is the number of removed pixels.
 
     Raises:
-        InputError: an empty amodal mask, or a modal mask that lies outside it for the most part.
+        InputError: the amodal mask is empty, or most of the modal mask is outside it.
     """
-    cure = "mend the annotation, or use --skip-bad"
+    cure = "fix the annotation, or use --skip-bad"
     if masks.area(item.amodal) == 0:
-        raise InputError(where, "the amodal mask is empty (degenerate or out of the frame)", cure)
+        raise InputError(where, "the amodal mask is empty (degenerate or outside the photo)", cure)
     seen, both = masks.area(item.modal), masks.intersection([item.modal, item.amodal])
     outside = seen - masks.area(both)
     if outside > _CONTRADICTION * seen:
-        raise InputError(where, f"{outside} of {seen} visible pixels lie outside the amodal mask", cure)
+        raise InputError(where, f"{outside} of {seen} visible pixels are outside the amodal mask", cure)
     return replace(item, modal=both, clipped=outside) if outside else item
 
 
 def with_occluders(items: Sequence[Item], order: Mapping[str, int] | None = None) -> list[Item]:
-    """Things of one photo, each with what hides it: the others whose visible pixels lie in its hidden region.
+    """Return the items of one photo with their occluders: other items with visible pixels in the hidden region.
 
-    What no other thing explains is listed as one occluder "unknown": something that was not annotated. Items whose
-    occluders are known stay as they are.
+    Hidden pixels that no other item covers become one occluder "unknown", an object that was not annotated. Items with
+    known occluders are returned unchanged.
 
     Args:
-        order: depth of each item id, lower is nearer; by default, what hides others of the list is nearer.
+        items: all items of one photo.
+        order: depth of each item id, lower is nearer. By default, an item that occludes another one is nearer.
     """
     hidden = {i.id: minus(i.amodal, i.modal) for i in items}
     fronts = {i.id: [o for o in items if o.id != i.id and _meet(hidden[i.id], o.modal)] for i in items}
@@ -195,7 +197,7 @@ def with_occluders(items: Sequence[Item], order: Mapping[str, int] | None = None
 
 
 def _occluder(item: Item, occluder_id: str, category: str, order: int, mask: RLE) -> OccluderEntry:
-    """An occluder that stands in the photo of `item`."""
+    """The entry of an occluder in the photo of `item`."""
     return OccluderEntry(
         id=occluder_id,
         group_id=item.group_id,
@@ -208,21 +210,20 @@ def _occluder(item: Item, occluder_id: str, category: str, order: int, mask: RLE
 
 
 def fit_parsing(parsing: np.ndarray, amodal: np.ndarray, where: str) -> np.ndarray:
-    """Pseudo labels made to agree with the mask: cut to it, and its unlabelled pixels given their nearest label.
+    """Fit pseudo labels to the mask: clip them to it, and give its unlabelled pixels the nearest label.
 
     Args:
-        parsing: uint8 H x W, LIP ids, 255 for "don't know". amodal: bool H x W.
+        parsing: uint8 H x W, LIP ids, 255 for unknown.
+        amodal: bool H x W.
 
     Raises:
-        InputError: other sizes, or labels on less than half of the mask.
+        InputError: the sizes differ, or less than half of the mask is labelled.
     """
     if parsing.shape != amodal.shape:
-        raise InputError(
-            where, f"the parsing is {parsing.shape}, the mask {amodal.shape}", "mend it, or use --skip-bad"
-        )
+        raise InputError(where, f"the parsing is {parsing.shape}, the mask {amodal.shape}", "fix it, or use --skip-bad")
     known = (parsing > 0) & (parsing != IGNORE) & amodal
     if known.sum() < 0.5 * amodal.sum():
-        raise InputError(where, "the parsing labels less than half of the amodal mask", "mend it, or use --skip-bad")
+        raise InputError(where, "the parsing labels less than half of the amodal mask", "fix it, or use --skip-bad")
     _, nearest = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -1,7 +1,7 @@
-"""`cocoa:FILE.json`: COCOA's own schema (regions per photo and annotator), and the flat dialect of detector forks.
+"""`cocoa:FILE.json`: the original COCOA schema (regions per photo and annotator), and the flat dialect of forks.
 
-A region's polygon is amodal. `visible_mask` and `invisible_mask` exist only where it is occluded. Photos are matched by
-`image_id`. Numbers may be written as text.
+The polygon of a region is amodal. `visible_mask` and `invisible_mask` exist only if the region is occluded. Photos are
+matched by `image_id`. Numbers may be strings.
 
 Source of the schema: Zhu et al., "Semantic amodal segmentation" (CVPR 2017), as collected in docs/formats.md.
 """
@@ -33,18 +33,18 @@ def read(
     split: str | None = None,
     licence: str = "",
 ) -> Iterator[Item | Bad]:
-    """Items in the order of the file's annotations.
+    """Yield items in the order of the annotations in the file.
 
     Args:
         images: folder of the photos.
-        regions: "all", or "persons" by name.
+        regions: "all", or "persons" by category name.
         annotators: "first" of each photo, or "all".
-        split: its name; by default that of our own export, else from the file's name.
-        licence: of the photos; in the flat dialect, of those whose entry names none.
+        split: name of the split; by default taken from our own export, otherwise from the file name.
+        licence: licence of the photos; in the flat dialect, of photos whose entry has none.
 
     Raises:
-        UsageError: no folder of photos.
-        InputError: the file is missing or not of this schema.
+        UsageError: the folder of photos is missing.
+        InputError: the file is missing or has another schema.
     """
     if annotators not in ANNOTATORS:
         raise UsageError(unknown("choice of annotators", annotators, ANNOTATORS))
@@ -66,7 +66,7 @@ def read(
 
 
 def _regions(release: Release, photo: Photo, annotation: Mapping[str, Any], annotator: int) -> Iterator[Item | Bad]:
-    """The regions that one annotator drew in one photo."""
+    """The regions of one annotator in one photo."""
     stem = photo.stem + (f"-a{annotator}" if annotator > 1 else "")
     notes = _notes(photo, annotation, annotator)
     items: list[Item] = []
@@ -98,7 +98,7 @@ def _notes(photo: Photo, annotation: Mapping[str, Any], annotator: int) -> dict[
 def _item(release: Release, photo: Photo, region: Any, *, item_id: str, where: str, notes: Mapping[str, Any]) -> Item:
     """The item of a region."""
     if not isinstance(region, Mapping):
-        raise InputError(where, f"must be an object, got {region!r}", "mend the file, or use --skip-bad")
+        raise InputError(where, f"must be an object, got {region!r}", "fix the file, or use --skip-bad")
     segmentation, name = region.get("segmentation"), str(region.get("name", ""))
     amodal = read_rle(segmentation, photo.size, where, "segmentation")
     number(region.get("occlude_rate", 0), where, "occlude_rate")

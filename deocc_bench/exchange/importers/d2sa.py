@@ -1,5 +1,7 @@
-"""`d2sa:FILE.json`: the flat dialect. COCO style, `segmentation` amodal, with `visible_mask`, `invisible_mask` and
-`occlude_rate`; D2SA and the detector forks' COCOA use it. Our own `export --format coco` is read back without loss.
+"""`d2sa:FILE.json`: the flat dialect, used by D2SA and by COCOA in detector forks.
+
+COCO style with an amodal `segmentation`, and `visible_mask`, `invisible_mask` and `occlude_rate`. The output of
+`export --format coco` is read back without loss.
 
 Source of the schema: Follmann et al., "Learning to see the invisible" (WACV 2019), as collected in docs/formats.md.
 """
@@ -19,31 +21,31 @@ from deocc_bench.exchange.importers.release import Photo, Release, visible
 # (annotation, (height, width), where) -> (amodal, modal)
 ReadMasks = Callable[[Mapping[str, Any], tuple[int, int], str], tuple[RLE, RLE]]
 
-# Fields about the depth order, which the provenance keeps.
+# Depth-order fields, which are kept in the provenance.
 _DEPTH = ("oco_id", "ico_id", "layer_order")
 
 
 def read(
     path: Path, *, images: Path | None = None, regions: str = "all", split: str | None = None, licence: str = ""
 ) -> Iterator[Item | Bad]:
-    """Items photo by photo.
+    """Yield items photo by photo.
 
     Args:
         images: folder of the photos.
-        regions: "all", or "persons" by name.
-        split: its name; by default that of our own export, else from the file's name.
-        licence: of photos whose entry names none.
+        regions: "all", or "persons" by category name.
+        split: name of the split; by default taken from our own export, otherwise from the file name.
+        licence: licence of photos whose entry has none.
 
     Raises:
-        UsageError: no folder of photos.
-        InputError: the file is missing or not of this schema.
+        UsageError: the folder of photos is missing.
+        InputError: the file is missing or has another schema.
     """
     release = Release.open("d2sa", path, images=images, regions=regions, split=split, licence=licence)
     yield from read_flat(release, masks_of)
 
 
 def read_flat(release: Release, read_masks: ReadMasks) -> Iterator[Item | Bad]:
-    """Items of a COCO-style file; `read_masks` knows where its dialect keeps the masks."""
+    """Yield the items of a COCO-style file; `read_masks` reads the masks of its dialect."""
     categories = _names(release.content.get("categories", ()))
     licences = _names(release.content.get("licenses", ()))
     for group in _by_photo(release.content["annotations"]):
@@ -90,7 +92,7 @@ def _by_photo(annotations: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str
 
 def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str, read_masks: ReadMasks) -> tuple[RLE, RLE]:
     if int(number(annotation.get("iscrowd", 0), where, "iscrowd")):
-        raise InputError(where, "a crowd is no single thing", "use --skip-bad")
+        raise InputError(where, "is a crowd (iscrowd), not a single object", "use --skip-bad")
     return read_masks(annotation, size, where)
 
 

@@ -1,5 +1,5 @@
-"""`folder:DIR`: `images/<id>.*`, `amodal/<id>.png`, `modal/<id>.png`, and where they exist `initial/<id>.png`,
-`complete/<id>.*`, `parsing/<id>.png` (LIP ids). One person a photo."""
+"""`folder:DIR`: `images/<id>.*`, `amodal/<id>.png`, `modal/<id>.png`, and optionally `initial/<id>.png`,
+`complete/<id>.*`, `parsing/<id>.png` (LIP ids). One person per photo."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _CURE = "add the file, or use --skip-bad"
 
 
 def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator[Item | Bad]:
-    """Items sorted by id.
+    """Yield items sorted by id.
 
     Raises:
-        InputError: a folder is missing, or holds no photo.
+        InputError: a folder is missing, or has no photos.
     """
     for name in ("images", "amodal", "modal"):
         if not (path / name).is_dir():
-            raise InputError(path, f"has no folder {name}/", "it needs images/, amodal/ and modal/")
+            raise InputError(path, f"has no folder {name}/", "create the folders images/, amodal/ and modal/")
     photos = sorted(p for p in (path / "images").iterdir() if p.suffix.lower() in images.IMAGE_SUFFIXES)
     if not photos:
-        raise InputError(path / "images", "holds no photos", f"it takes {', '.join(images.IMAGE_SUFFIXES)}")
+        raise InputError(path / "images", "has no photos", f"supported file types: {', '.join(images.IMAGE_SUFFIXES)}")
     for photo in photos:
         try:
             yield consistent(_item(path, photo, split or "test", licence), str(path / "amodal" / f"{photo.stem}.png"))
@@ -57,5 +57,5 @@ def _item(root: Path, photo: Path, split: str, licence: str) -> Item:
 def _mask(path: Path, size: tuple[int, int]) -> RLE:
     mask = images.read_mask(path)
     if mask.shape != size:
-        raise InputError(path, f"is {mask.shape}, its photo {size} (height, width)", _CURE)
+        raise InputError(path, f"is {mask.shape}, but its photo is {size} (height, width)", _CURE)
     return masks.encode(mask)

@@ -1,5 +1,7 @@
-"""`kins:FILE.json`: KINS. COCO style, `segmentation` amodal polygons, `inmodal_seg` visible; the update of 2020 names
-them `a_segm` and `i_segm`, and carries the order of depth (`oco_id`, `ico_id`), which is kept.
+"""`kins:FILE.json`: the KINS dataset.
+
+COCO style; `segmentation` has the amodal polygons, `inmodal_seg` the visible mask. The 2020 update calls them `a_segm`
+and `i_segm` and adds the depth order (`oco_id`, `ico_id`), which is kept.
 
 Source of the schema: Qi et al., "Amodal instance segmentation with KINS dataset" (CVPR 2019), as collected in
 docs/formats.md.
@@ -21,11 +23,11 @@ from deocc_bench.exchange.importers.release import Release
 def read(
     path: Path, *, images: Path | None = None, regions: str = "all", split: str | None = None, licence: str = ""
 ) -> Iterator[Item | Bad]:
-    """Items photo by photo; options as in `d2sa`.
+    """Yield items photo by photo; options as in `d2sa`.
 
     Raises:
-        UsageError: no folder of photos.
-        InputError: the file is missing or not of this schema.
+        UsageError: the folder of photos is missing.
+        InputError: the file is missing or has another schema.
     """
     release = Release.open("kins", path, images=images, regions=regions, split=split, licence=licence)
     yield from read_flat(release, _masks)
@@ -35,5 +37,5 @@ def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> 
     amodal = annotation.get("a_segm") or annotation.get("segmentation")
     modal = annotation.get("i_segm") or annotation.get("inmodal_seg")
     if not amodal or not modal:
-        raise InputError(where, "lacks its amodal or its visible mask", "give a KINS file, or use --skip-bad")
+        raise InputError(where, "has no amodal mask or no visible mask", "give a KINS file, or use --skip-bad")
     return read_rle(amodal, size, where, "amodal mask"), read_rle(modal, size, where, "visible mask")

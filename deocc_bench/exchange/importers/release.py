@@ -1,4 +1,4 @@
-"""What the importers of COCO-like files share: the annotation file, its photos, and the choice of regions."""
+"""Shared by the importers of COCO-like files: the annotation file, its photos, and the choice of regions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from deocc_bench.exchange.importers.annotated import (
 )
 
 REGIONS = ("all", "persons")
-_CURE = "mend the file, or use --skip-bad"
+_CURE = "fix the file, or use --skip-bad"
 
 
 class Photo(NamedTuple):
-    """A listed photo: its entry, its file, (height, width) as annotated, and how messages name it."""
+    """A listed photo: its entry, file, annotated (height, width), and its name in messages."""
 
     entry: Mapping[str, Any]
     file: Path
@@ -40,16 +40,16 @@ class Photo(NamedTuple):
 
 @dataclass(frozen=True)
 class Release:
-    """A COCO-like annotation file with its folder of photos.
+    """A COCO-like annotation file and its folder of photos.
 
     Args:
-        kind: the importer.
+        kind: name of the importer.
         content: the parsed file, with lists of objects under `images` and `annotations`.
-        folder: of the photos.
+        folder: folder of the photos.
         split: name of the split.
-        split_given: it was asked for, and does not come from the file's name.
-        licence: of photos whose entry names none.
-        regions: "all", or "persons" by name.
+        split_given: whether the user gave `split`; otherwise it comes from the file name.
+        licence: licence of photos whose entry has none.
+        regions: "all", or "persons" by category name.
         photos: image entries by id.
     """
 
@@ -70,7 +70,7 @@ class Release:
         """Read the file.
 
         Raises:
-            UsageError: no folder of photos, or an unknown choice of regions.
+            UsageError: the folder of photos is missing, or the choice of regions is unknown.
             InputError: the file is missing or not COCO-like.
         """
         if regions not in REGIONS:
@@ -89,14 +89,14 @@ class Release:
         )
 
     def photo(self, image_id: Any) -> Photo:
-        """The photo that annotations name.
+        """The photo with this image id.
 
         Raises:
-            InputError: it is not listed, not there, or without its size.
+            InputError: the photo is not listed, its file is missing, or its size is not given.
         """
         where = f"{self.path}: image {image_id}"
         if not isinstance(image_id, int | str) or image_id not in self.photos:
-            raise InputError(where, "an annotation names it, but it is not listed", _CURE)
+            raise InputError(where, "an annotation refers to it, but it is not listed", _CURE)
         entry = self.photos[image_id]
         if "file_name" not in entry:
             raise InputError(where, "lacks file_name", _CURE)
@@ -105,17 +105,17 @@ class Release:
         return Photo(entry, file, (height, width), where)
 
     def chosen(self, items: Sequence[Item], order: Mapping[str, int] | None = None) -> Iterator[Item]:
-        """The items of a photo with their occluders, those of the regions asked for; `order` as in `with_occluders`."""
+        """Yield the selected items of a photo with their occluders; `order` as in `with_occluders`."""
         for item in with_occluders(items, order):
             if self.regions == "all" or item.category is None or is_person(item.category):
                 yield item
 
 
 def visible(annotation: Mapping[str, Any], amodal: RLE, size: tuple[int, int], where: str) -> RLE:
-    """The visible mask: as stored; else amodal minus the stored invisible one; else all, for what is not occluded.
+    """The stored visible mask; otherwise amodal minus the stored invisible mask; otherwise the amodal mask.
 
     Raises:
-        InputError: said to be occluded, but without either mask.
+        InputError: `occlude_rate` is positive, but both masks are missing.
     """
     if annotation.get("visible_mask"):
         return read_rle(annotation["visible_mask"], size, where, "visible_mask")
@@ -128,13 +128,13 @@ def visible(annotation: Mapping[str, Any], amodal: RLE, size: tuple[int, int], w
 
 
 def annotation_file(path: Path) -> dict[str, Any]:
-    """A COCO-like file.
+    """Read a COCO-like file.
 
     Raises:
-        InputError: not a JSON object with lists of objects under `images` and `annotations`.
+        InputError: the file is not a JSON object with lists of objects in `images` and `annotations`.
     """
     data = read_json(path)
-    cure = "give the annotation file as it was released"
+    cure = "give the original annotation file"
     for key in ("images", "annotations"):
         entries = data.get(key) if isinstance(data, dict) else None
         if not isinstance(entries, list):
@@ -146,7 +146,7 @@ def annotation_file(path: Path) -> dict[str, Any]:
 
 
 def split_of(path: Path, split: str | None) -> str:
-    """The name of the split: as given, else "train" or "val" if the file's name says so, else "test"."""
+    """The name of the split: `split` if given, otherwise "train" or "val" if in the file name, otherwise "test"."""
     if split is not None:
         return split
     return next((s for s in ("train", "val") if s in path.stem.lower()), "test")
@@ -154,7 +154,7 @@ def split_of(path: Path, split: str | None) -> str:
 
 def _folder(kind: str, images: Path | None) -> Path:
     if images is None:
-        raise UsageError(f"{kind}: annotations name their photos only; give their folder with --images DIR")
+        raise UsageError(f"{kind}: the annotation file has no photos; give their folder with --images DIR")
     if not Path(images).is_dir():
         raise UsageError(f"--images {images}: no such folder")
     return Path(images)

@@ -1,4 +1,4 @@
-"""Writes imported items as a dataset folder. Photos are copied as they are; several samples may share one."""
+"""Writes imported items as a dataset folder. Photos are copied unchanged; several samples may share one."""
 
 from __future__ import annotations
 
@@ -28,13 +28,18 @@ from deocc_bench.synth import card
 from deocc_bench.synth.statistics import gather
 
 REJECTED = "rejected.csv"
-_CURE = "mend it, or use --skip-bad"
+_CURE = "fix it, or use --skip-bad"
 
 
 @dataclass
 class Report:
-    """What an import did. `bad`: (where, problem) of what was left out; `clipped`: samples whose visible mask left the
-    amodal one, `clipped_pixels` in all."""
+    """Summary of an import.
+
+    Args:
+        samples, photos: numbers written.
+        clipped: samples whose visible mask extended beyond the amodal mask; `clipped_pixels` in total.
+        bad: (where, problem) of the skipped entries.
+    """
 
     samples: int = 0
     photos: int = 0
@@ -58,16 +63,20 @@ def write_dataset(
     """Write a dataset folder.
 
     Args:
-        items: photo by photo; those of one photo follow each other.
+        items: items of the same photo must be consecutive.
         out: a new or empty folder.
-        initial_mask: how to make initial masks from the modal ones (a spec of `core.initial_masks`); None: as
-            the source gives them, or none at all.
-        skip_bad: list what can't be taken in `rejected.csv` and go on, instead of raising.
-        limit: at most so many samples.
+        name: name of the dataset.
+        initial_mask: spec (`core.initial_masks`) of initial masks made from the modal masks; None: use those of the
+            source, if any.
+        seed: random seed of the initial masks.
+        skip_bad: skip invalid entries and list them in `rejected.csv`, instead of raising.
+        limit: maximum number of samples.
+        info: further fields of `imported` in `dataset.json`.
+        advance: progress callback, called with the number of samples just written.
 
     Raises:
         UsageError: `out` is not empty.
-        InputError: something can't be taken (without `skip_bad`), or nothing is left.
+        InputError: an entry is invalid (without `skip_bad`), or there is nothing to import.
     """
     root, report = Path(out), Report()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -83,7 +92,7 @@ def write_dataset(
                 break
             try:
                 if item.id in known:
-                    raise InputError(file, f"two samples are called {item.id}", _CURE)
+                    raise InputError(file, f"two samples have the id {item.id}", _CURE)
                 pixels = _read(file, item) if pixels is None else pixels
                 line = _write(photos, item, pixels, initial_mask, seed)
             except InputError as error:
@@ -98,7 +107,7 @@ def write_dataset(
         if limit is not None and report.samples >= limit:
             break
     if not lines:
-        left_out = f": {len(report.bad)} bad entries were left out" if report.bad else ": nothing matches"
+        left_out = f": {len(report.bad)} invalid entries were skipped" if report.bad else ": no annotation matches"
         raise InputError(name, "nothing to import" + left_out, "check the source and --regions")
     report.photos = photos.count
     for some in lines.values():
@@ -128,7 +137,7 @@ def write_dataset(
 
 
 class _Photos:
-    """Copies photos below images/<split>/ under their own names; two of one name get a number."""
+    """Copies photos to images/<split>/ and keeps their names; a number is added to duplicate names."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -140,7 +149,7 @@ class _Photos:
         return sum(folder == "images" for folder, _, _ in self._names)
 
     def name(self, folder: str, split: str, source: Path) -> str:
-        """The copy's name relative to the dataset."""
+        """Copy a file if necessary and return its name relative to the dataset."""
         key = (folder, split, source)
         if key not in self._names:
             name, k = f"{folder}/{split}/{source.name}", 1
@@ -167,12 +176,12 @@ def _copy(source: Path, target: Path) -> None:
 def _read(file: Path, item: Item) -> np.ndarray:
     pixels = images.read_rgb(file)
     if pixels.shape[:2] != item.size:
-        raise InputError(file, f"is {pixels.shape[:2]}, its annotation says {item.size} (height, width)", _CURE)
+        raise InputError(file, f"is {pixels.shape[:2]}, but its annotation says {item.size} (height, width)", _CURE)
     return pixels
 
 
 def _write(photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | None, seed: int) -> Line:
-    """Write what belongs to one sample and return its records."""
+    """Write the files of one sample and return its records."""
     complete = parsing = None
     if item.complete is not None:
         complete = pixels if item.complete == item.photo else _read(item.complete, item)
@@ -181,7 +190,7 @@ def _write(photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | 
         LIP.check(labels, item.parsing)
         parsing = fit_parsing(labels, masks.decode(item.amodal), str(item.parsing))
     initial = _initial(item, initial_mask, seed, parsing)
-    # Nothing is written before everything is read: a rejected sample leaves no file behind.
+    # Everything is read before anything is written, so a rejected sample leaves no file behind.
     image_name = photos.name("images", item.split, item.photo)
     names: dict[str, str] = {}
     if complete is not None and item.complete is not None:
@@ -197,7 +206,7 @@ def _write(photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | 
 def _records(
     item: Item, image_name: str, names: Mapping[str, str], initial: RLE | None
 ) -> tuple[ImageEntry, Annotation]:
-    """The records of a sample, without its digest."""
+    """The records of a sample, without the digest."""
     kept = item.kept
     image = ImageEntry(
         id=stable_id(f"photo:{image_name}") if kept.image_id is None else kept.image_id,
@@ -224,7 +233,7 @@ def _records(
         parts_hidden=kept.parts_hidden,
         provenance=dict(item.notes),
         extra=kept.annotation,
-        # One photo may hold several samples, so what belongs to one of them is named by its annotation.
+        # A photo may have several samples, so the files of a single sample are named in its annotation.
         **{key: name for key, name in names.items() if key not in kept.files_of_image},
     )
     return image, annotation
