@@ -26,7 +26,8 @@ class SpeedColumn:
         of_run: the figure from a run's record, asked where no report has it; None: no record has it.
         every_row: the mean and the vote of a random method have it too, not only methods with one answer.
         whole: printed without decimals.
-        by_default: tables show it, in the order of the rows, but `DEFAULT_COUNT` of them at most.
+        speed: whether it says how fast a method is. What does not is a size: memory, the number of weights.
+        by_default: tables show it, in the order of the rows, but of the speeds `DEFAULT_COUNT` at most.
         time_axis: the figure of quality against time may use it; the first that a table has is taken.
         of_machine: differs between the machines of the runs.
     """
@@ -39,9 +40,15 @@ class SpeedColumn:
     of_run: Callable[[RunResult], Number] | None = None
     every_row: bool = False
     whole: bool = False
+    speed: bool = True
     by_default: bool = False
     time_axis: bool = False
     of_machine: bool = False
+
+    @property
+    def missing(self) -> str:
+        """What tables say of a run without it."""
+        return "no speed was measured for it" if self.speed else "neither the run nor a latency report says it"
 
 
 def _throughput(entry: Mapping[str, Any]) -> Number:
@@ -96,6 +103,7 @@ SPEED: Mapping[str, SpeedColumn] = {
         of_report=lambda entry: entry.get("parameters"),
         of_run=lambda record: record.method.get("parameters"),
         whole=True,
+        speed=False,
     ),
     "flops": SpeedColumn(
         heading="FLOPs",
@@ -103,9 +111,14 @@ SPEED: Mapping[str, SpeedColumn] = {
         meaning="floating-point operations of one sample",
         of_report=lambda entry: entry.get("flops"),
         whole=True,
+        speed=False,
     ),
     "peak_memory_mib": SpeedColumn(
-        heading="peak memory", unit="MiB", meaning="memory that making and running it took", of_report=_memory
+        heading="peak memory",
+        unit="MiB",
+        meaning="memory that making and running it took",
+        of_report=_memory,
+        speed=False,
     ),
     "run_ms_per_sample": SpeedColumn(
         heading="run time",
