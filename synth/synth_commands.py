@@ -19,6 +19,8 @@ from deocc_bench.synth.card import PREVIEW, describe, write_preview
 from deocc_bench.synth.compositing import HARMONISE
 from deocc_bench.synth.engine import ENGINES
 from deocc_bench.synth.front import synthesise
+from deocc_bench.synth.humans import HUMANS
+from deocc_bench.synth.occluders import SOURCES
 from deocc_bench.synth.spec import BALANCE, PLACEMENTS
 from deocc_bench.synth.statistics import gather
 from deocc_bench.synth.validate import validate as find
@@ -27,7 +29,13 @@ from deocc_bench.synth.validate import validate as find
 _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.items()}
 
 
-@click.command(short_help="Make an occlusion dataset from parsed humans and occluders.")
+@click.command(
+    short_help="Make an occlusion dataset from parsed humans and occluders.",
+    help=f"""Make an occlusion dataset from parsed humans and occluders.
+
+    KIND of humans: {", ".join(HUMANS.forms())}. KIND of occluders: {", ".join(SOURCES.forms())}.
+    """,
+)
 @click.option("--humans", multiple=True, required=True, metavar="KIND:PATH", help="Photos with parsing. Repeatable.")
 @click.option("--occluders", multiple=True, required=True, metavar="KIND:PATH", help="Cut-out objects. Repeatable.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The dataset folder; new or empty.")
@@ -89,11 +97,7 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the content of dataset.json.")
 def synth(humans: tuple[str, ...], occluders: tuple[str, ...], out: Path, as_json: bool, **given: Any) -> None:
-    """Make an occlusion dataset from parsed humans and occluders.
-
-    KIND of humans: mannequin[:N], folder, lip, cihp, atr, ccp, ahp. KIND of occluders: shapes[:N],
-    coco:INSTANCES.json[,IMAGES_DIR], rgba:DIR, humans.
-    """
+    """The command `synth`."""
     info = synthesise(humans, occluders, out, **given)
     click.echo(dump_json(info).rstrip("\n") if as_json else _summary(info, out))
     if not given["quiet"]:
