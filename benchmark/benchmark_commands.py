@@ -14,6 +14,7 @@ from deocc_bench.benchmark.options import ALL_CONVENTIONS, FIT_SPLIT, SEED, RunO
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.hints import next_step
+from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.results import TASKS, RunResult
 from deocc_bench.methods.devices import device_option, resolve_device
 
@@ -66,7 +67,11 @@ def _score_options(command: Any) -> Any:
 @click.option("--task", required=True, type=click.Choice(TASKS), help="What is predicted.")
 @click.option("--out", required=True, type=_PATH, help="Folder of the run.")
 @click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT.batch_size, show_default=True)
-@click.option("--initial-mask", help="SPEC[,SPEC...], e.g. perfect,dilate:3.  [default: the dataset's, or as noted]")
+@click.option(
+    "--initial-mask",
+    metavar="SPEC[,SPEC...]",
+    help=f"Each is one of {FORMS}, or several joined by +.  [default: the dataset's, or as noted]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that one batch may take.")
 @click.option("--option", "-O", "options", multiple=True, help="NAME=VALUE for the method's constructor.")

@@ -13,6 +13,7 @@ import click
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.hints import next_step
+from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.synth.augment import GEOMETRIC, PHOTOMETRIC
 from deocc_bench.synth.card import PREVIEW, describe, write_preview
@@ -84,7 +85,7 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
     "--initial",
     default=_DEFAULTS["initial"],
     show_default=True,
-    help="Initial mask: detector:STRENGTH, perfect, dilate:3, erode:3, shift:4, lowres:28, ...",
+    help=f"Initial mask: one of {FORMS}, or several joined by +.",
 )
 @click.option("--min-height", default=_DEFAULTS["min_height"], show_default=True, help="Least person height, pixels.")
 @click.option("--allow-bags", is_flag=True, help="Also use humans who carry a bag.")

@@ -10,6 +10,7 @@ import click
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
 from deocc_bench.exchange import options
@@ -42,7 +43,9 @@ _EXPORT_OPTIONS = ("shard_size",)
 @click.option("--licence", help="Of the photos, if the source does not say.")
 @click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of KIND. Repeatable.")
 @click.option(
-    "--initial-mask", metavar="SPEC", help="Make initial masks from the modal ones: perfect, dilate:3, lowres:28, ..."
+    "--initial-mask",
+    metavar="SPEC",
+    help=f"Make initial masks from the modal ones: one of {FORMS}, or several joined by +.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of random initial masks.")
 @click.option("--name", help="The dataset's name; its folder's by default.")
