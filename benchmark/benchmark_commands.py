@@ -14,6 +14,7 @@ from deocc_bench.benchmark.options import ALL_CONVENTIONS, FIT_SPLIT, SEED, RunO
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.hints import next_step
+from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.results import TASKS, RunResult
 from deocc_bench.methods.devices import device_option, resolve_device
 
@@ -87,8 +88,9 @@ def _score_options(command: Any) -> Any:
 )
 @click.option(
     "--initial-mask",
-    help="Initial masks: SPEC[,SPEC...], e.g. perfect,dilate:3.  [default: the masks of the dataset, or the spec "
-    "stored with the predictions]",
+    metavar="SPEC[,SPEC...]",
+    help=f"Initial masks: {FORMS}, or several joined by +.  [default: the masks of the dataset, or the spec stored "
+    "with the predictions]",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Maximum number of seconds per batch.")

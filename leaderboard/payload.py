@@ -55,6 +55,7 @@ def _column(c: Column) -> dict[str, Any]:
         "up": c.higher_is_better,
         "decimals": c.decimals,
         "speed": c.speed,
+        "time": c.time,
     }
 
 

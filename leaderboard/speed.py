@@ -26,6 +26,7 @@ class SpeedColumn:
         of_run: reads the number from a run's record if no report has it; None: no record has it.
         every_row: whether the mean and the vote of a random method also have it.
         whole: whether it is printed without decimals.
+        speed: whether it measures time; otherwise it is a size, such as memory or the number of weights.
         by_default: whether tables show it, in the order of the rows, at most `DEFAULT_COUNT` columns.
         time_axis: whether the plot of quality against time may use it; the first available one is used.
         of_machine: whether it depends on the machine of the run.
@@ -39,9 +40,15 @@ class SpeedColumn:
     of_run: Callable[[RunResult], Number] | None = None
     every_row: bool = False
     whole: bool = False
+    speed: bool = True
     by_default: bool = False
     time_axis: bool = False
     of_machine: bool = False
+
+    @property
+    def missing(self) -> str:
+        """The footnote for a run without it."""
+        return "not measured" if self.speed else "not in the run or in a latency report"
 
 
 def _throughput(entry: Mapping[str, Any]) -> Number:
@@ -96,6 +103,7 @@ SPEED: Mapping[str, SpeedColumn] = {
         of_report=lambda entry: entry.get("parameters"),
         of_run=lambda record: record.method.get("parameters"),
         whole=True,
+        speed=False,
     ),
     "flops": SpeedColumn(
         heading="FLOPs",
@@ -103,9 +111,14 @@ SPEED: Mapping[str, SpeedColumn] = {
         meaning="floating-point operations per sample",
         of_report=lambda entry: entry.get("flops"),
         whole=True,
+        speed=False,
     ),
     "peak_memory_mib": SpeedColumn(
-        heading="peak memory", unit="MiB", meaning="memory used to create and run the method", of_report=_memory
+        heading="peak memory",
+        unit="MiB",
+        meaning="memory used to create and run the method",
+        of_report=_memory,
+        speed=False,
     ),
     "run_ms_per_sample": SpeedColumn(
         heading="run time",

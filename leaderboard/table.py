@@ -49,6 +49,11 @@ class Column:
         return self.spec is None
 
     @property
+    def time(self) -> bool:
+        """Whether it says how long a method takes: quality can be drawn against it."""
+        return self.speed and SPEED[self.id].speed and not self.higher_is_better
+
+    @property
     def region(self) -> Region | None:
         """Whether the metric is about masks or recovered pictures; None for a speed column and if unknown."""
         return None if self.spec is None else self.spec.region
@@ -196,8 +201,10 @@ def _shown(every: Sequence[Column], group: Group, wanted: Sequence[str]) -> tupl
             if spec is not None and group.task in spec.columns and (column.id in defined or spec.column_if_undefined):
                 (given if spec.of_given_network and spec.member else usual).append((spec.columns[group.task], column))
         metrics = sorted([*usual, *given[:_GIVEN_NETWORKS]], key=lambda pair: pair[0])
-        speeds = [by_id[name] for name, s in SPEED.items() if s.by_default and name in by_id]
-        chosen = [*(column for _, column in metrics), *speeds[:DEFAULT_COUNT]]
+        others = [name for name, s in SPEED.items() if s.by_default and name in by_id]
+        speeds = [name for name in others if SPEED[name].speed][:DEFAULT_COUNT]
+        others = [name for name in others if not SPEED[name].speed or name in speeds]
+        chosen = [*(column for _, column in metrics), *(by_id[name] for name in others)]
     return tuple(dict.fromkeys(chosen)) or tuple(every[:1])
 
 
@@ -263,7 +270,7 @@ def _cell(
     place = place if place in (1, 2) else None
     value = _value(run, column, speed)
     if column.speed:
-        note = "not measured" if value is None else None
+        note = SPEED[column.id].missing if value is None else None
         return Cell(value, rank=rank, place=place, note=None if note is None or notes is None else _mark(notes, note))
     metric = run.record.metrics.get(column.id)
     if metric is None:

@@ -13,12 +13,15 @@ import click
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.files import dump_json
 from deocc_bench.core.hints import next_step
+from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.synth.augment import GEOMETRIC, PHOTOMETRIC
 from deocc_bench.synth.card import PREVIEW, describe, write_preview
 from deocc_bench.synth.compositing import HARMONISE
 from deocc_bench.synth.engine import ENGINES
 from deocc_bench.synth.front import synthesise
+from deocc_bench.synth.humans import HUMANS
+from deocc_bench.synth.occluders import SOURCES
 from deocc_bench.synth.spec import BALANCE, PLACEMENTS
 from deocc_bench.synth.statistics import gather
 from deocc_bench.synth.validate import validate as find
@@ -27,7 +30,13 @@ from deocc_bench.synth.validate import validate as find
 _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.items()}
 
 
-@click.command(short_help="Make an occlusion dataset from parsed humans and occluders.")
+@click.command(
+    short_help="Make an occlusion dataset from parsed humans and occluders.",
+    help=f"""Make an occlusion dataset from parsed humans and occluders.
+
+    Kinds of humans: {", ".join(HUMANS.forms())}. Kinds of occluders: {", ".join(SOURCES.forms())}.
+    """,
+)
 @click.option(
     "--humans",
     multiple=True,
@@ -106,7 +115,7 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
     "--initial",
     default=_DEFAULTS["initial"],
     show_default=True,
-    help="Initial mask: detector:STRENGTH, perfect, dilate:3, erode:3, shift:4, lowres:28, ...",
+    help=f"Initial mask: one of {FORMS}, or several joined by +.",
 )
 @click.option(
     "--min-height", default=_DEFAULTS["min_height"], show_default=True, help="Minimum height of a person in pixels."
@@ -127,11 +136,7 @@ _DEFAULTS = {name: p.default for name, p in signature(synthesise).parameters.ite
 @click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the content of dataset.json.")
 def synth(*, humans: tuple[str, ...], occluders: tuple[str, ...], out: Path, as_json: bool, **settings: Any) -> None:
-    """Make an occlusion dataset from parsed humans and occluders.
-
-    Kinds of humans: mannequin[:N], folder, lip, cihp, atr, ccp, ahp. Kinds of occluders: shapes[:N],
-    coco:INSTANCES.json[,IMAGES_DIR], rgba:DIR, humans.
-    """
+    """The command `synth`."""
     info = synthesise(humans, occluders, out, **settings)
     click.echo(dump_json(info).rstrip("\n") if as_json else _summary(info, out))
     if not settings["quiet"]:

@@ -76,6 +76,9 @@ KINDS: dict[str, Kind] = {
     **{name: _damage(row) for name, row in degrade.DEGRADATIONS.items()},
 }
 
+FORMS = ", ".join(name if kind.low == kind.high else f"{name}:{kind.default:g}" for name, kind in KINDS.items())
+"""All kinds, each with its default amount, for help texts."""
+
 
 def parse(spec: str) -> tuple[tuple[str, float], ...]:
     """ "detector:0.5+shift" -> (("detector", 0.5), ("shift", 4.0)).

@@ -18,16 +18,28 @@ class Registry:
         kind: noun for the entries in error messages ("method", "kind of humans").
         entries: the built-in names.
         entry_point_group: installed packages may add names in this group; a clash with a built-in name is an error.
+        forms: how users write a built-in name that takes an argument, e.g. {"rgba": "rgba:DIR"}.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str], entry_point_group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entries: Mapping[str, str],
+        entry_point_group: str | None = None,
+        forms: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self.entry_point_group = entry_point_group
         self._entries = dict(entries)
+        self._forms = dict(forms or {})
 
     def names(self) -> list[str]:
         """Built-in names in table order, then those of installed packages, sorted."""
         return [*self._entries, *sorted(self._plugins())]
+
+    def forms(self) -> list[str]:
+        """The same as users write them, for help texts."""
+        return [self._forms.get(name, name) for name in self.names()]
 
     def source(self, name: str) -> str:
         """The "module:attribute" of `name`."""

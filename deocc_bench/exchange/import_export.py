@@ -10,6 +10,7 @@ import click
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
 from deocc_bench.exchange import options
@@ -50,7 +51,9 @@ _EXPORT_OPTIONS = ("shard_size",)
 @click.option("--licence", help="Licence of the photos, if the source states none.")
 @click.option("--option", "-O", "pairs", multiple=True, help="NAME=VALUE for another option of KIND. Repeatable.")
 @click.option(
-    "--initial-mask", metavar="SPEC", help="Make initial masks from the modal masks: perfect, dilate:3, lowres:28, ..."
+    "--initial-mask",
+    metavar="SPEC",
+    help=f"Make initial masks from the modal masks: {FORMS}, or several joined by +.",
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed of the initial masks.")
 @click.option("--name", help="Name of the dataset. Default: name of the folder.")

@@ -136,7 +136,7 @@
     }
 
     function pareto() {
-      const times = group.columns.filter((c) => c.speed && !c.up);
+      const times = group.columns.filter((c) => c.time);
       const panel = find(".pareto"), [pick, time] = panel.querySelectorAll("select");
       const known = (c) => group.rows.filter((r) => r.values[byId.get(c.id).index] !== null).length;
       const usable = times.filter((c) => known(c) > 1);

@@ -28,6 +28,7 @@ HUMANS = Registry(
         "ahp": "deocc_bench.synth.humans.ahp:AhpSource",
     },
     "deocc_bench.humans",
+    {"mannequin": "mannequin[:N]"},
 )
 DEFAULT_MANNEQUINS = 60
 

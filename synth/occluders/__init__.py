@@ -25,6 +25,7 @@ SOURCES = Registry(
         "humans": "deocc_bench.synth.occluders.humans:open_source",
     },
     "deocc_bench.occluders",
+    {"shapes": "shapes[:N]", "coco": "coco:INSTANCES.json[,IMAGES_DIR]", "rgba": "rgba:DIR"},
 )
 
 
@@ -38,7 +39,7 @@ def open_occluders(
     """Open the source given by `--occluders`.
 
     Args:
-        spec: "shapes[:N]", "coco:INSTANCES.json[,IMAGES_DIR]", "rgba:DIR" or "humans".
+        spec: one of `SOURCES.forms()`.
         seed: random seed of the drawn shapes.
         humans, human_ids: the human source and its accepted ids (None: all); used only by "humans".
         skip_bad: list broken files under `rejected()` instead of raising.

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deocc_bench.cli import COMMANDS
 from deocc_bench.core import initial_masks
 from deocc_bench.core.degrade import DEGRADATIONS
 from deocc_bench.core.detector import detector_mask
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.initial_masks import Truth, make, needs, parse
 from deocc_bench.core.masks import encode, mask_iou
+from deocc_bench.core.registry import load_object
 from deocc_bench.core.seeding import rng
 
 SIZE = 256
@@ -123,6 +125,15 @@ def test_specs() -> None:
     assert initial_masks.DEFAULT == "detector:0.5"
     assert needs("detector:0.5+shift:4") == ("occluder",)
     assert needs("dilate:3") == needs("dataset") == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("synth", "initial"), ("import", "initial_mask"), ("evaluate", "initial_mask")]
+)
+def test_help_lists_every_kind_as_it_is_written(command: str, option: str) -> None:
+    (text,) = (o.help for o in load_object(COMMANDS[command][0]).params if o.name == option)
+    listed = text.partition("one of ")[2].partition(", or")[0].split(", ")
+    assert {name for spec in listed for name, _ in parse(spec)} == {"detector", *DEGRADATIONS}
 
 
 @pytest.mark.parametrize(

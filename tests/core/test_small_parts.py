@@ -49,8 +49,9 @@ def test_registry_loads_lazily_and_suggests() -> None:
 def test_registry_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint("theirs", "json:loads", "g"), EntryPoint("broken", "no.such:X", "g")]
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    table = Registry("method", {"ours": "json:dumps"}, "g")
+    table = Registry("method", {"ours": "json:dumps"}, "g", {"ours": "ours:DIR"})
     assert table.names() == ["ours", "broken", "theirs"]
+    assert table.forms() == ["ours:DIR", "broken", "theirs"]
     assert table.load("theirs")("[1]") == [1]
     with pytest.raises(DeoccError, match="fix or uninstall"):
         table.load("broken")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.leaderboard import latex, markdown
-from deocc_bench.leaderboard.build import LeaderboardRequest, make
+from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, make
+from deocc_bench.leaderboard.speed import SPEED
 from deocc_bench.leaderboard.text import decimals, fixed, shown
 from deocc_bench.metrics.spec import spec_of_record
 
@@ -263,6 +265,25 @@ def test_where_nobody_can_be_told_apart_marks_go_by_value(make_run: Any, tmp_pat
         LeaderboardRequest(runs, tmp_path / "timed", figures=False, columns=("mask_l1", "run_ms_per_sample")),
     )
     assert "without a significance test: run time." in (tmp_path / "timed/leaderboard.md").read_text()
+
+
+def test_a_size_is_shown_beside_the_speeds_and_is_no_time(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SPEED, "parameters", replace(SPEED["parameters"], by_default=True))
+    timed = {name: {"p50_ms": 2, "p90_ms": 3} for name in ("a", "b")}
+    report = tmp_path / "latency.json"
+    methods = [{"name": name, "end_to_end": times, "ratio": {"median": 1}} for name, times in timed.items()]
+    protocol = {"size": [64, 64], "deviations": []}
+    report.write_text(json.dumps({"methods": methods, "protocol": protocol, "device": "a cpu", "reference": "a"}))
+    runs = (make_run("a", method={"parameters": 5_000_000}), make_run("b"))
+    (table,), _ = build_tables(LeaderboardRequest(runs, tmp_path / "out", latency=(report,)))
+    speeds = [c for c in table.columns if c.speed]
+    assert [c.id for c in speeds] == ["latency_p50_ms", "latency_ratio", "parameters"]
+    assert [c.time for c in speeds] == [True, True, False]
+    missing = next(r for r in table.rows if r.name == "b").cells["parameters"].note
+    assert missing is not None
+    assert "no speed" not in table.footnotes[missing]
 
 
 def test_an_oracle_takes_no_rank_from_others(make_run: Any, tmp_path: Path) -> None:

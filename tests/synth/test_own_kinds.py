@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.synth.humans import open_humans
+from deocc_bench.synth.humans import HUMANS, open_humans
 from deocc_bench.synth.occluders import open_occluders
 
 CODE = '''
@@ -115,6 +116,14 @@ def test_a_package_brings_humans_and_occluders_to_the_command_line(site: Path, t
     assert len(records) >= 25
     assert {r.human_id.partition("-")[0] for r in records} == {"sticks"}
     assert {o["category"] for r in records for o in r.occluders} == {"board"}
+
+
+def test_help_lists_all_kinds(site: Path) -> None:
+    command = [sys.executable, "-m", "deocc_bench.cli", "synth", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)})
+    listed = set(re.split(r"[,.]?\s+", done.stdout))
+    assert {*HUMANS.names(), "sticks"} - {"mannequin"} <= listed
+    assert {"mannequin[:N]", "shapes[:N]", "rgba:DIR", "boards"} <= listed
 
 
 def test_a_broken_package_is_named_and_is_in_nobody_elses_way(
