@@ -51,7 +51,9 @@ class PatchMatch:
         field: np.ndarray | None = None
         painted = np.zeros(0)
         for level, (picture, person, gap) in enumerate(reversed(levels)):
-            painted, field = self._level(picture, person, gap, painted if level else None, field, random)
+            painted, field = self._level(
+                picture, person, gap, coarse=painted if level else None, field=field, random=random
+            )
         return np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
 
     def _level(
@@ -59,6 +61,7 @@ class PatchMatch:
         image: np.ndarray,
         visible: np.ndarray,
         hole: np.ndarray,
+        *,
         coarse: np.ndarray | None,
         field: np.ndarray | None,
         random: np.random.Generator,
@@ -81,7 +84,7 @@ class PatchMatch:
         number = np.full((height, width), -1)
         number[targets[:, 0], targets[:, 1]] = np.arange(len(targets))
         for _ in range(self.rounds):
-            match, cost = self._search(picture, targets, match, number, allowed, random)
+            match, cost = self._search(picture, targets, match, number=number, allowed=allowed, random=random)
             self._vote(picture, targets, match, cost, hole)
         field[targets[:, 0], targets[:, 1]] = match
         return picture, field
@@ -91,6 +94,7 @@ class PatchMatch:
         picture: np.ndarray,
         targets: np.ndarray,
         match: np.ndarray,
+        *,
         number: np.ndarray,
         allowed: np.ndarray,
         random: np.random.Generator,

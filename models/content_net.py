@@ -112,7 +112,7 @@ class ContentNet(nn.Module):
             from_below = decoder[-1].valid
         return MaskPyramid(encoder, decoder, masks, ups)
 
-    def forward(
+    def forward(  # noqa: PLR0917 - torch calls it with positions
         self,
         erased: Tensor,
         visible: Tensor,

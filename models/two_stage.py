@@ -34,7 +34,9 @@ RANDOM_SEED = 0
 class _Stage:
     """A network, its origin, and its deployed form; `about` is what a result record says about its weights."""
 
-    def __init__(self, kind: Kind, config: Config, name: str, weights: Path | None, device: str, options: dict) -> None:
+    def __init__(
+        self, kind: Kind, config: Config, *, name: str, weights: Path | None, device: str, options: dict
+    ) -> None:
         path = weights or shipped_weights(name)
         if path is None:
             self.net = build(config, RANDOM_SEED).eval()
@@ -93,6 +95,7 @@ class TwoStage:
         self,
         preset: str = DEFAULT_PRESET,
         weights: str | Path | None = None,
+        *,
         device: str = "auto",
         precision: Precision = "float32",
         size: int | None = None,
@@ -108,7 +111,14 @@ class TwoStage:
         options = {"precision": precision, "compile": compile}
         self.size, self.preset, self.precision = size, preset, precision
         self._stages = {
-            kind: _Stage(kind, configs[kind], f"{preset}-{kind}{self.suffix}", files.get(kind), device, options)
+            kind: _Stage(
+                kind,
+                configs[kind],
+                name=f"{preset}-{kind}{self.suffix}",
+                weights=files.get(kind),
+                device=device,
+                options=options,
+            )
             for kind in self.stages
         }
         self._doubled: Callable[[Any], Any] = mirrored if mirror else lambda form: form

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,9 +16,6 @@ from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError, one_line
 from deocc_bench.core.painting import mask_layer, paint_layer
 from deocc_bench.core.torch_samples import SampleFields
-
-if TYPE_CHECKING:
-    from deocc_bench.core.results import RunResult
 
 # Maximum side of one image in pixels; larger images are scaled down.
 _SIDE = 320
@@ -84,19 +81,23 @@ def small_png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def run_html(run: RunResult) -> str:
-    """A run as an HTML table of all defined metrics, except those of single parts."""
-    d = run.dataset
-    title = f"{_text(run.method['name'])}, task {_text(run.task)}, {_text(d['name'])} {_text(d['split'])}"
-    rows = "".join(
-        _metric_row(name, m) for name, m in run.metrics.items() if m["value"] is not None and "[" not in name
-    )
-    warning = "".join(f"<p><strong>Not to be trusted: {_text(p)}</strong></p>" for p in run.problems)
-    notes = "".join(f"<p>note: {_text(n)}</p>" for n in run.notes)
+def run_html(
+    title: str, metrics: Mapping[str, Mapping[str, Any]], *, problems: Iterable[str] = (), notes: Iterable[str] = ()
+) -> str:
+    """A run as an HTML table of all defined metrics, except those of single parts.
+
+    Args:
+        title: method, task and dataset.
+        metrics: as in a result record.
+        problems, notes: of the record, printed above and below the table.
+    """
+    rows = "".join(_metric_row(name, m) for name, m in metrics.items() if m["value"] is not None and "[" not in name)
+    warning = "".join(f"<p><strong>Untrusted: {_text(p)}</strong></p>" for p in problems)
+    below = "".join(f"<p>note: {_text(n)}</p>" for n in notes)
     head = "".join(f"<th>{h}</th>" for h in ("metric", "value", "95 % interval", "defined", "better"))
     return (
-        f"<div>{warning}<table><caption>{title} ({_text(d['n'])} samples)</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}</div>"
+        f"<div>{warning}<table><caption>{escape(one_line(title))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{below}</div>"
     )
 
 

@@ -95,5 +95,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for an unknown name: `unknown method 'unett'; did you mean 'unet'? (known: ...)`."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown {kind} {name!r}; {hint}(known: {', '.join(names)})"
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})"

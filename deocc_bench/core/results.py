@@ -148,7 +148,9 @@ class RunResult:
     def _repr_html_(self) -> str:
         from deocc_bench.core.notebook import run_html
 
-        return run_html(self)
+        d = self.dataset
+        title = f"{self.method['name']}, task {self.task}, {d['name']} {d['split']} ({d['n']} samples)"
+        return run_html(title, self.metrics, problems=self.problems, notes=self.notes)
 
 
 def run_folder(run: str | Path | RunResult) -> Path:

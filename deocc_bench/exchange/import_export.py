@@ -53,7 +53,7 @@ _EXPORT_OPTIONS = ("shard_size",)
 @click.option(
     "--initial-mask",
     metavar="SPEC",
-    help=f"Make initial masks from the modal masks: {FORMS}, or several joined by +.",
+    help=f"Make initial masks from the modal masks: one of {FORMS}, or several joined by +.",
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed of the initial masks.")
 @click.option("--name", help="Name of the dataset. Default: name of the folder.")

@@ -52,6 +52,7 @@ _DEFAULTS = {name: p.default for name, p in signature(complete).parameters.items
 @click.option("--seed", type=int, default=_DEFAULTS["seed"], show_default=True, help="Of random methods.")
 @click.option("--json", "as_json", is_flag=True, help="Print the content of predict.json.")
 def predict(
+    *,
     photo: Path,
     mask_files: tuple[Path, ...],
     out: Path,

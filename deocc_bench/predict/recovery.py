@@ -134,7 +134,7 @@ def recover_person(
         # What is not to be painted is not to be erased from what the method sees, either.
         hole = _shrink_mask(amodal & ~modal, where, size) & ~found.modal[0]
         given = replace(found, amodal=found.modal | hole[None])
-        image = _recover(method, photo, amodal & ~modal, batch, given, where, seed)
+        image = _recover(method, photo, amodal & ~modal, batch, found=given, where=where, seed=seed)
     return Recovery(where, modal, amodal, image, _notes(mask, modal, found.amodal[0], where, whole is None))
 
 
@@ -199,7 +199,7 @@ def _masks(method: Method, batch: Batch, exact: bool, seed: int) -> tuple[MaskOu
 
 
 def _recover(
-    method: Method, photo: np.ndarray, hole: np.ndarray, batch: Batch, found: MaskOutput, where: Window, seed: int
+    method: Method, photo: np.ndarray, hole: np.ndarray, batch: Batch, *, found: MaskOutput, where: Window, seed: int
 ) -> np.ndarray:
     out = photo.copy()
     if not hole.any():

@@ -179,7 +179,7 @@ def test_coco_results(tmp_path: Path, records: list[SampleRecord]) -> None:
         with pytest.raises(InputError, match=message):
             read_coco_results(path, records, out)
 
-    refused({"a": 1}, "holds no list")
+    refused({"a": 1}, "not a JSON list")
     refused([{"image_id": 1}], "entry 0 has no segmentation")
     refused([entries[0], entries[0]], "has two results")
     refused([{"image_id": -1, "segmentation": {}}], "no image -1")

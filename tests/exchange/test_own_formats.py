@@ -85,7 +85,7 @@ def test_help_lists_the_kinds_of_packages(site: Path, monkeypatch: pytest.Monkey
 def test_options_are_those_of_the_kind(site: Path, photos: Path, tmp_path: Path) -> None:
     bring = ("import", f"beside:{photos}", "--out", tmp_path / "data")
     for extra, says in (
-        (("--images", photos), "unknown option of beside 'images'; (known: split, licence, suffix)"),
+        (("--images", photos), "unknown option of beside 'images' (known: split, licence, suffix)"),
         (("-O", "sufix=.png"), "unknown option of beside 'sufix'; did you mean 'suffix'?"),
         (("-O", "split=val"), "write --split val"),
     ):
