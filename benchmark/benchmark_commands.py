@@ -89,8 +89,8 @@ def _score_options(command: Any) -> Any:
 @click.option(
     "--initial-mask",
     metavar="SPEC[,SPEC...]",
-    help=f"Initial masks: each is one of {FORMS}, or several joined by +.  [default: the masks of the dataset, or the spec stored "
-    "with the predictions]",
+    help=f"Initial masks: each is one of {FORMS}, or several joined by +.  [default: the masks of the dataset, or the "
+    "spec stored with the predictions]",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Maximum number of seconds per batch.")
