@@ -27,7 +27,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A folder of installed packages with the page's own importer and exporter."""
-    section = PAGE.split("## A format of your own")[1]
+    section = PAGE.split("## A format of your own")[1].split("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.S)
     (points,) = re.findall(r"```toml\n(.*?)```", section, flags=re.S)
     site = tmp_path / "site"
