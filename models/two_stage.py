@@ -70,7 +70,7 @@ class TwoStage:
     """Refined mask completion, then parsing guided content recovery.
 
     Args:
-        preset: ``paper``, ``small`` or ``tiny``.
+        preset: name of a row of `deocc_bench.models.config.PRESETS`.
         weights: weights file of one stage, or a folder with files of both (each says which it is); the shipped ones
             of the preset without it, and random ones, with a notice on stderr, where none ship.
         device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.

@@ -36,16 +36,18 @@ _EXPORT_OPTIONS = ("shard_size",)
 )
 @click.argument("source", metavar="KIND:PATH")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Dataset folder to write; new or empty.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder that contains the photos (cocoa, kins, d2sa).")
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="Folder that contains the photos, for kinds that keep them apart."
+)
 @click.option(
     "--regions",
     type=click.Choice(REGIONS),
-    help="All regions (default), or only persons by category name (cocoa, kins, d2sa).",
+    help="All regions (default), or only persons by category name.",
 )
 @click.option(
     "--annotators",
     type=click.Choice(ANNOTATORS),
-    help="Use the first annotator of each photo (default), or all (cocoa).",
+    help="Use the first annotator of each photo (default), or all.",
 )
 @click.option("--split", help="Split name. Default: as exported, otherwise train, val or test by file name.")
 @click.option("--licence", help="Licence of the photos, if the source states none.")
