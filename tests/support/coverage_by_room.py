@@ -12,7 +12,9 @@ from pathlib import Path
 
 BAR = 90.0
 # Rooms that may stay below the bar, and why.
-EXCEPTIONS: dict[str, tuple[float, str]] = {}
+EXCEPTIONS: dict[str, tuple[float, str]] = {
+    "deocc_bench": (75.0, "tests run the command line, the demo and the root in processes of their own, not measured"),
+}
 
 
 def room_of(file: str) -> str:
