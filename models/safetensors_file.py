@@ -28,7 +28,7 @@ def read_safetensors(
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
-        raise InputError(path, f"is not a whole safetensors file ({error})", broken) from None
+        raise InputError(path, f"is not a complete safetensors file ({error})", broken) from None
     if metadata.get("format") != file_format:
         found = metadata.get("format", "none")
         raise InputError(path, f"its format is '{found}', not '{file_format}'", other)

@@ -283,7 +283,7 @@ def garbage(path: Path) -> None:
     path.write_bytes(b"no checkpoint")
 
 
-@pytest.mark.parametrize(("damage", "told"), [(truncate, "whole"), (garbage, "whole"), (Path.unlink, "no such")])
+@pytest.mark.parametrize(("damage", "told"), [(truncate, "complete"), (garbage, "complete"), (Path.unlink, "no such")])
 def test_broken_checkpoints_are_refused_in_one_line(tmp_path: Path, damage: Callable[[Path], None], told: str) -> None:
     train(job(tmp_path, config(2)), ALONE)
     damage(tmp_path / CHECKPOINT)
