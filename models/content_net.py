@@ -119,6 +119,7 @@ class ContentNet(nn.Module):
         amodal: Tensor,
         modal_parsing: Tensor,
         amodal_parsing: Tensor,
+        *,
         pyramid: MaskPyramid | None = None,
     ) -> ContentResult:
         """Return the network's output and its composite with the visible input."""

@@ -217,7 +217,7 @@ class Nobody(Below):
         return MaskOutput(nothing, nothing)
 
 
-@pytest.mark.parametrize(("instance", "says"), [(Broken(), "ValueError: two lines"), (Nobody(), "finds nobody")])
+@pytest.mark.parametrize(("instance", "says"), [(Broken(), "ValueError: two lines"), (Nobody(), "finds no person")])
 def test_a_method_that_fails_is_one_line(instance: object, says: str) -> None:
     with pytest.raises(DeoccError, match=says) as caught:
         recover_person(method(instance), *scene())
@@ -335,10 +335,10 @@ def test_bad_input_is_one_line_that_names_the_cure(files: Path) -> None:
         (("cut.png", "--mask", "mask.png"), "truncated"),
         (("photo.png", "--mask", "missing.png"), "no such file"),
         (("photo.png", "--mask", "small.png"), "the mask is 400 x 299, but the photo is 400 x 300"),
-        (("photo.png", "--mask", "turned.png"), "turn it upright"),
+        (("photo.png", "--mask", "turned.png"), "rotate it upright"),
         (("photo.png", "--mask", "empty.png"), "the mask is empty"),
-        (("photo.png", "--mask", "photo.png"), "a colour picture"),
-        (("photo.png", "--mask", "labels.png"), "holds 2 labels"),
+        (("photo.png", "--mask", "photo.png"), "a colour image"),
+        (("photo.png", "--mask", "labels.png"), "contains 2 labels"),
         (("photo.png", "--mask", "mask.png", "--mask", "other.png", "--amodal", "whole.png"), "one --amodal for each"),
     ]
     for arguments, says in cases:
@@ -354,7 +354,7 @@ def test_bad_input_is_one_line_that_names_the_cure(files: Path) -> None:
     ("name", "says"),
     [
         ("nearest-template", "--fit-data"),
-        ("oracle", "no truth|has none"),
+        ("oracle", "ground truth"),
         ("telea", "--amodal"),
         ("tela", "did you mean"),
     ],
