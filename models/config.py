@@ -1,4 +1,4 @@
-"""Shapes of the two networks as data: configurations, the ablation switches and the named presets."""
+"""Configurations of the two networks: sizes, ablation switches, training recipes and named presets."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import unknown
 
 PARTS = 19
-"""Foreground classes of the LIP label space (``Cp``); the parsing heads have one class more, the background."""
+"""Foreground classes of the LIP label space (``Cp``); the parsing heads have one more class, the background."""
 
 TEMPLATE_SIDE = 32
 """Side in pixels of a template mask."""
 
 BACKGROUND_DIM = 0.3
-"""What stage 2 multiplies the RGB outside the amodal mask with, in its input and its target."""
+"""Factor by which stage 2 multiplies the RGB values outside the amodal mask, in its input and its target."""
 
 MULTIPLE = 128
-"""Stage 2 halves seven times, stage 1 four times: images are brought to a multiple of this many pixels."""
+"""Stage 2 halves its input seven times and stage 1 four times, so image sides are padded to a multiple of this."""
 
 PgaStreams = Literal["both", "body", "mutual", "none"]
 
@@ -27,13 +27,13 @@ PgaStreams = Literal["both", "body", "mutual", "none"]
 class MaskConfig:
     """The refined mask completion network. The defaults are the paper's (27,002,972 parameters).
 
-    Switches: ``branches=False`` is the two bare hourglasses (no parsing heads, auxiliary features, templates),
-    ``templates=False`` leaves the template masks out, ``refinement=False`` the first hourglass and with it the modal
-    outputs: the amodal stage then reads the initial mask.
+    Switches: ``branches=False`` keeps only the two hourglasses (no parsing heads, auxiliary features or templates).
+    ``templates=False`` removes the template masks. ``refinement=False`` removes the first hourglass and with it the
+    modal outputs: the amodal stage then reads the initial mask.
 
-    Not in the paper, for small networks: with ``patch`` p the hourglasses work at 1/p of the resolution, on patches of
-    p x p pixels as channels, and the mask heads give p x p logits each; ``refinement_width`` is the first hourglass's
-    width where it differs from the second's.
+    Two settings for small networks are not in the paper. With ``patch`` p, the hourglasses work at 1/p of the
+    resolution, on patches of p x p pixels as channels, and each mask head predicts p x p logits per position.
+    ``refinement_width`` is the width of the first hourglass if it differs from that of the second.
     """
 
     width: int = 64
@@ -53,20 +53,20 @@ class MaskConfig:
 
     @property
     def with_templates(self) -> bool:
-        """Templates are part of the amodal branch: without branches there are none."""
+        """Whether templates are used; they are part of the amodal branch, so they need `branches`."""
         return self.branches and self.templates
 
 
 @dataclass(frozen=True)
 class ContentConfig:
-    """The parsing guided content recovery network; the defaults are the paper's, as listing 1 has them.
+    """The parsing guided content recovery network. The defaults follow listing 1 of the paper.
 
-    ``fuse_kernel`` is the kernel of the two fusing convolutions of a PGA block: 1 in listing 1 (35,782,306 parameters),
-    3 in the published definitions (55,608,994). ``pga`` keeps both attention streams, one, or none (25,786,122).
-    ``window_mean`` divides a partial convolution by the *mean* of its mask window, as Liu et al. do, instead of the sum
-    of the published definitions; the two differ by a constant per layer, which batch normalisation takes out
-    everywhere but in the first and the last layer. With ``colour_prior`` the network paints what is to be added to the
-    colour that a body part probably has (`ColourPrior`; own).
+    ``fuse_kernel`` is the kernel size of the two fusing convolutions of a PGA block: 1 in listing 1 (35,782,306
+    parameters), 3 in the published definitions (55,608,994). ``pga`` keeps both attention streams, one, or none
+    (25,786,122). ``window_mean`` divides a partial convolution by the *mean* of its mask window, as Liu et al. do,
+    instead of the sum of the published definitions. The two differ by a constant per layer, which batch normalisation
+    removes in all layers but the first and the last. With ``colour_prior``, the network predicts a residual to the
+    probable colour of each body part (`ColourPrior`; own).
     """
 
     width: int = 64
@@ -80,12 +80,12 @@ class ContentConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are trained unless told otherwise.
+    """The default training settings of a network.
 
     Args:
-        name: which weights of the loss terms are taken: each term has one by recipe.
-        mask, content: settings of either stage that differ from those of `TrainConfig`, by their dotted name as in
-            `--set`; also `loss.weights.TERM`, for a preset that weighs its terms otherwise.
+        name: selects the weights of the loss terms; each term has one weight per recipe.
+        mask, content: settings of a stage that differ from the defaults of `TrainConfig`, by dotted name as in `--set`;
+            `loss.weights.TERM` overrides the weight of a term.
     """
 
     name: str
@@ -93,25 +93,25 @@ class Recipe:
     content: Mapping[str, float] = field(default_factory=dict)
 
     def settings(self, stage: str) -> Mapping[str, float]:
-        """Of the stage "mask" or "content"."""
+        """The settings of the stage "mask" or "content"."""
         return {"mask": self.mask, "content": self.content}[stage]
 
 
 PAPER = Recipe("paper", mask={"optim.lr": 1e-3}, content={"optim.lr": 2e-4})
-"""The paper's losses, after its supplement."""
+"""The paper's losses, from its supplement."""
 
 QUICK = Recipe(
     "quick",
     mask={"loss.visible_weight": 0.3, "optim.lr": 2e-3, "optim.weight_decay": 0.02, "data.reuse": 3},
     content={"optim.lr": 2e-3, "optim.weight_decay": 0.01, "optim.batch": 8, "data.reuse": 3},
 )
-"""What small networks were found to learn best with in little time: no adversary, nothing that needs VGG-16, and terms
-on the invisible region, which is what is measured."""
+"""The recipe that worked best for small networks and short training: no adversary, no term that needs VGG-16, and terms
+on the invisible region, which the metrics measure."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named pair of networks and how they are trained; a new preset is one more row below."""
+    """A named pair of networks and their training recipe. To add a preset, add a row to `PRESETS`."""
 
     name: str
     mask: MaskConfig = field(default_factory=MaskConfig)
@@ -150,14 +150,14 @@ PRESETS: dict[str, Preset] = {
 }
 
 DEFAULT_PRESET = "tiny"
-"""The preset of shipped weights, and what is trained unless told otherwise."""
+"""The preset of the included weights, and the default preset of `train`."""
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name.
+    """Return the preset with this name.
 
     Raises:
-        UsageError: there is none; says which was probably meant.
+        UsageError: unknown name; the message suggests the nearest one.
     """
     if name not in PRESETS:
         raise UsageError(unknown("preset", name, PRESETS))
@@ -165,7 +165,7 @@ def preset(name: str) -> Preset:
 
 
 def differences(wanted: Any, found: dict[str, Any]) -> list[str]:
-    """Where a stored configuration differs from a dataclass: one ``field: 64 here, 32 in the file`` per field."""
+    """List the differences between a dataclass and a stored configuration, as ``field: 64 here, 32 in the file``."""
     here = dataclasses.asdict(wanted)
     return [
         f"{name}: {here.get(name)!r} here, {found.get(name)!r} in the file"

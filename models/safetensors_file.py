@@ -1,4 +1,4 @@
-"""The one reader of our safetensors files: weights, checkpoints, the plain U-Net."""
+"""The shared reader of our safetensors files: weights, checkpoints, the plain U-Net."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from deocc_bench.core.errors import InputError
 def read_safetensors(
     path: str | Path, file_format: str, *, tensors: bool = True, missing: str, broken: str, other: str
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The metadata and, unless `tensors` is false, the tensors of a file whose metadata says it is `file_format`.
+    """Read the metadata and, unless `tensors` is false, the tensors of a file whose format is `file_format`.
 
     Args:
-        missing, broken, other: what to do when there is no such file, it is not whole, or it has another format.
+        missing, broken, other: advice for the user if the file does not exist, is incomplete, or has another format.
 
     Raises:
-        InputError: one of those three.
+        InputError: in each of these three cases.
     """
     if not Path(path).is_file():
         raise InputError(path, "no such file", missing)

@@ -1,4 +1,4 @@
-"""Template masks: typical poses found by k-means, and their reweighting by likeness with the modal mask."""
+"""Template masks: typical poses found by k-means, and their reweighting by similarity to the modal mask."""
 
 from collections.abc import Iterable
 
@@ -16,16 +16,17 @@ from deocc_bench.models.blocks import conv3x3
 from deocc_bench.models.config import TEMPLATE_SIDE
 
 GROWTH = 0.1
-"""Share of its side by which the modal mask's box is grown on each side before a template is aligned to it."""
+"""Margin added on each side of the modal mask's box before templates are aligned to it, as a share of the box side."""
 
 
 class TemplateReweighting(nn.Module):
-    """Softmax over the templates' likeness with the modal foreground weighs them; a convolution mixes them.
+    """Weights the templates by a softmax of their similarity to the modal foreground and mixes them by a convolution.
 
-    As published the likeness is the inner product of a template stretched over the whole frame with the modal
-    probability, summed over the pixels: nearly a choice of one. With `temperature` it is that temperature times the
-    share of the modal foreground that lies inside the template. With `align` a template covers the modal mask's box,
-    grown by `GROWTH`, instead of the frame. The templates are a buffer: stored with the weights, not trained.
+    In the published form, a template is stretched over the whole frame, and the similarity is its inner product with
+    the modal probability, summed over the pixels. This selects nearly a single template. With `temperature`, the
+    similarity is that temperature times the share of the modal foreground inside the template. With `align`, a template
+    covers the modal mask's box, grown by `GROWTH`, instead of the frame. The templates are a buffer: they are stored
+    with the weights but not trained.
     """
 
     templates: Tensor
@@ -58,10 +59,10 @@ class TemplateReweighting(nn.Module):
         return F.interpolate(self.templates[None].float(), size=size, mode="nearest")
 
     def _on_cells(self, modal: Tensor, step_y: int, step_x: int) -> Tensor:
-        """The same values without a full-resolution product: a stretched template is constant on its cells.
+        """Compute the same values without a full-resolution product: a stretched template is constant on each cell.
 
-        The inner product needs the modal probability summed per cell only. A 3x3 window meets a cell's left end, middle
-        or right end and nothing else, so the convolution at three positions per cell gives all its values.
+        The inner product needs only the modal probability summed per cell. A 3x3 window covers a cell's left end, its
+        middle or its right end, so the convolution at three positions per cell and axis yields all values.
         """
         count = modal.shape[0]
         cells = modal.float().view(count, TEMPLATE_SIDE, step_y, TEMPLATE_SIDE, step_x).sum(dim=(2, 4))
@@ -73,7 +74,7 @@ class TemplateReweighting(nn.Module):
         return mixed.index_select(2, rows).index_select(3, columns)
 
     def _aligned(self, modal: Tensor) -> Tensor:
-        """N x count x H x W: each template over the grown box of its sample's modal mask, zero outside."""
+        """N x count x H x W: each template drawn over the grown box of the sample's modal mask, zero outside."""
         boxes = _grown_boxes(modal)
         height, width = modal.shape[-2:]
         y = torch.arange(height, device=modal.device, dtype=torch.float32) + 0.5
@@ -95,14 +96,14 @@ def _cell(position: Tensor) -> Tensor:
 
 
 def _thirds(step: int, device: torch.device) -> Tensor:
-    """For each pixel of a row of cells, which of the cell's three positions stands for it."""
+    """For each pixel of a row of cells, the index of the position (three per cell) that has its value."""
     inside = torch.arange(step, device=device)
     position = 1 - (inside == 0).long() + (inside == step - 1).long()
     return (torch.arange(TEMPLATE_SIDE, device=device)[:, None] * 3 + position[None]).flatten()
 
 
 def _grown_boxes(modal: Tensor) -> Tensor:
-    """N x 4 (x0, y0, x1, y1) of the modal foreground (probability above 0.5), grown; the frame where there is none."""
+    """N x 4 (x0, y0, x1, y1): the grown box of the modal foreground (probability above 0.5), or the frame if empty."""
     foreground = modal[:, 0] > 0.5
     height, width = foreground.shape[-2:]
     y0, y1 = _extent(foreground.any(dim=2))
@@ -115,7 +116,7 @@ def _grown_boxes(modal: Tensor) -> Tensor:
 
 
 def _extent(present: Tensor) -> tuple[Tensor, Tensor]:
-    """First and one-past-last index of the true entries of each row of an N x L bool tensor."""
+    """First index and one past the last index of the true entries in each row of an N x L bool tensor."""
     length = present.shape[1]
     index = torch.arange(length, device=present.device, dtype=torch.float32)
     first = torch.where(present, index, float(length)).amin(dim=1)
@@ -124,7 +125,11 @@ def _extent(present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def crop_to_template(mask: np.ndarray) -> np.ndarray:
-    """Bool H x W -> float32 32 x 32 in [0, 1]: the mask's tight box, area-resized; raises `InputError` when empty."""
+    """Crop a mask, bool H x W, to its tight box and resize it to float32 32 x 32 in [0, 1].
+
+    Raises:
+        InputError: the mask is empty.
+    """
     box = tight_box(mask)
     if box is None:
         raise InputError("templates", "a mask is empty", "give amodal masks with a human in them")
@@ -136,10 +141,13 @@ def crop_to_template(mask: np.ndarray) -> np.ndarray:
 
 
 def fit_templates(masks: Iterable[np.ndarray], count: int = 64, seed: int = 0) -> np.ndarray:
-    """Template masks of a set of amodal masks (bool H x W each): float32 count x 32 x 32, most populous first.
+    """Fit template masks to amodal masks (bool H x W each): float32 count x 32 x 32, largest cluster first.
 
-    The same masks in the same order with the same seed give the same templates. Where fewer masks are distinct, the
-    templates repeat. Raises `InputError` for fewer masks than templates.
+    The same masks in the same order with the same seed yield the same templates. If there are fewer distinct masks than
+    templates, the templates repeat.
+
+    Raises:
+        InputError: fewer masks than templates.
     """
     crops = [crop_to_template(mask).ravel() for mask in masks]
     if len(crops) < count:

@@ -22,7 +22,7 @@ from deocc_bench.models.config import DEFAULT_PRESET
 from deocc_bench.models.config import preset as find_preset
 from deocc_bench.models.content_net import ContentResult, content_input
 from deocc_bench.models.deploy import Precision, fast_form
-from deocc_bench.models.initial_mask_trust import given_mask_log_odds, network_surprise, trusted_masks
+from deocc_bench.models.initial_mask_trust import initial_mask_log_odds, network_surprise, trusted_masks
 from deocc_bench.models.mask_net import MaskLogits, MaskNet
 from deocc_bench.models.mirror import mirrored
 from deocc_bench.models.weights import Config, Kind, build, load_weights, read_info, shipped_weights
@@ -32,7 +32,7 @@ RANDOM_SEED = 0
 
 
 class _Stage:
-    """A network, its origin, and its deployed form; `about` is what a result record says about its weights."""
+    """A network, its origin, and its deployed form; `about` describes its weights in result records."""
 
     def __init__(
         self, kind: Kind, config: Config, *, name: str, weights: Path | None, device: str, options: dict
@@ -41,9 +41,9 @@ class _Stage:
         if path is None:
             self.net = build(config, RANDOM_SEED).eval()
             self.about = f"none: random initialisation, seed {RANDOM_SEED}"
-            print(f"{name}: no trained weights, running with random ones; give weights=FILE", file=sys.stderr)
+            print(f"{name}: no trained weights, using random weights; give weights=FILE", file=sys.stderr)
         else:
-            # A shipped file must be what its name says; a given one brings its own configuration.
+            # An included file must match its name; a file from the user brings its own configuration.
             self.net, info = load_weights(path, None if weights else config)
             self.about = f"{info.path.name} sha256:{info.digest}"
         if kind != ("mask" if isinstance(self.net, MaskNet) else "content"):
@@ -54,12 +54,12 @@ class _Stage:
         self._one_at_a_time = threading.Lock()
 
     def run(self, tensors: tuple[Tensor, ...]) -> Any:
-        """The network's results. Its form keeps buffers between calls, so threads wait for each other."""
+        """Run the network. Its form keeps buffers between calls, so threads wait for each other."""
         with self._one_at_a_time:
             return self.form(*tensors)
 
     def moved(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The tensors on the network's device, all of them arrived."""
+        """Copy the tensors to the network's device and wait until the copies are complete."""
         there = tuple(t.to(self.device) for t in tensors)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -75,12 +75,12 @@ class TwoStage:
             of the preset without it, and random ones, with a notice on stderr, where none ship.
         device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
-        size: longer side at which the networks work; the configuration's own without it.
+        size: longer side at which the networks work, pixels; None uses the size in the configuration.
         compile: run through `torch.compile` (CUDA graphs on a GPU).
-        mirror: let stage 1 look at the mirror image too and average, at twice its work.
+        mirror: let stage 1 also process the mirror image and average both predictions, which doubles its work.
 
-    Nothing is kept between two calls. `recover` reads the batch's parsing; where there is none, the mask stage makes
-    one. `weights_used` names each stage's weights.
+    The method keeps no state between calls. `recover` reads the batch's parsing; if there is none, the mask stage
+    predicts one. `weights_used` names the weights of each stage.
     """
 
     name = "two-stage"
@@ -124,19 +124,19 @@ class TwoStage:
         self._doubled: Callable[[Any], Any] = mirrored if mirror else lambda form: form
         if "mask" in self._stages:
             self._stages["mask"].form = self._doubled(self._stages["mask"].form)
-        # The deployed form holds a folded copy: the networks themselves are counted, once.
+        # The deployed form contains a folded copy, so count the networks themselves, once.
         self.parameter_count = sum(p.numel() for stage in self._stages.values() for p in stage.net.parameters())
         self.weights_used = {kind: stage.about for kind, stage in self._stages.items()}
 
     def complete(self, batch: Batch) -> MaskOutput:
-        """Amodal and modal masks and parsings, at the images' size."""
+        """Predict amodal and modal masks and parsings at the images' size."""
         if batch.initial is None:
             raise InputError(self.name, "needs initial masks", "give a dataset that has them")
         frame, tensors = self._mask_tensors(batch)
         return self._masks(batch, frame, tensors, self._stages["mask"].run(tensors))
 
     def recover(self, batch: Batch) -> ContentOutput:
-        """The images with the invisible human region repainted; every other pixel is the input's."""
+        """Repaint the invisible human region of the images; all other pixels stay unchanged."""
         if batch.modal is None or batch.amodal is None:
             raise InputError(self.name, "needs modal and amodal masks", "run it as task content or joint")
         frame, labels, tensors = self._content_tensors(batch)
@@ -144,7 +144,7 @@ class TwoStage:
 
     @contextlib.contextmanager
     def countable(self) -> Iterator[None]:
-        """Within, the networks run as they are described: counters of operations can't see into the fast forms."""
+        """Run the plain networks within this context, because operation counters can't see into the fast forms."""
         forms = {kind: stage.form for kind, stage in self._stages.items()}
         for kind, stage in self._stages.items():
             plain = torch.inference_mode()(stage.net.forward)
@@ -156,11 +156,13 @@ class TwoStage:
                 self._stages[kind].form = form
 
     def latency_stages(self, batch: Batch, function: str | None = None) -> list[Stage]:
-        """What a run consists of, for `deocc-bench latency`: the first function takes the batch, each next one the
-        previous result. With both networks the second is given the first one's masks and parsing.
+        """The timed steps of a run, for `deocc-bench latency`.
+
+        The first function takes the batch; each of the others takes the previous result. If both networks run, the
+        second one gets the masks and parsing of the first.
 
         Args:
-            function: "complete" or "recover" for the stages of that function alone.
+            function: "complete" or "recover" for the steps of that function only; None for all.
         """
         parts: list[Stage] = []
         if "mask" in self._stages and function != "recover":
@@ -189,7 +191,7 @@ class TwoStage:
         ]
 
     def _content_tensors(self, batch: Batch) -> tuple[WorkingFrame, np.ndarray, tuple[Tensor, ...]]:
-        """The frame, the amodal parsing at the images' size, and what the network reads."""
+        """The frame, the amodal parsing at the images' size, and the network's inputs."""
         assert batch.modal is not None
         assert batch.amodal is not None
         stage = self._stages["content"]
@@ -209,8 +211,8 @@ class TwoStage:
         prior = getattr(self._stages["content"].net, "prior", None)
         detailed = batch.parsing is not None and batch.parsing_source != "method"
         if prior is not None and frame.shrinks and detailed:
-            # What the network adds is smooth and can be enlarged; the parts' colours meet in edges, which are drawn at
-            # the image's own size. A parsing that a network made knows no finer edges.
+            # The network's residual is smooth and can be enlarged. The colours of the body parts meet at edges, so they
+            # are drawn at the image's own size. A predicted parsing has no finer edges than the network's frame.
             erased, visible, _, modal_parsing, parsing = (t.cpu() for t in tensors)
             table = np.pad(prior.colours(erased, visible, modal_parsing).numpy(), ((0, 0), (1, 0), (0, 0)))
             image = image - np.stack([t[p] for t, p in zip(table, parsing.numpy(), strict=True)])
@@ -236,7 +238,7 @@ class TwoStage:
             foreground = 1 + values[:, 1:].argmax(dim=1)
             return frame.back(foreground.to("cpu").numpy().astype(np.uint8), cv2.INTER_NEAREST)
 
-        # Brought to full size before they are cut: smooth outlines, not those of the working size.
+        # Resize the margins before thresholding: outlines are then smooth at the image's size.
         amodal_margin = frame.back(margin(logits.amodal))
         amodal, modal = amodal_margin > 0, None
         if logits.modal is not None:
@@ -245,7 +247,7 @@ class TwoStage:
             if frame.shrinks and batch.initial is not None:
                 found = network_surprise(tensors[1][:, 0].cpu().numpy(), in_frame)
                 odds = np.stack(
-                    [given_mask_log_odds(mask, nats) for mask, nats in zip(batch.initial, found, strict=True)]
+                    [initial_mask_log_odds(mask, nats) for mask, nats in zip(batch.initial, found, strict=True)]
                 )
                 amodal, modal = trusted_masks(amodal_margin, modal_margin, odds)
             else:
@@ -260,7 +262,7 @@ class TwoStage:
         )
 
     def _parsing(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """(modal, amodal) parsing for `recover`: the batch's where it has one, else one that the mask stage makes."""
+        """(modal, amodal) parsing for `recover`: that of the batch, or else the mask stage's prediction."""
         assert batch.modal is not None
         assert batch.amodal is not None
         whole, visible = batch.parsing, batch.modal_parsing
@@ -275,7 +277,7 @@ class TwoStage:
 
 
 class MaskBaseline(TwoStage):
-    """The ablation baseline of stage 1: the two hourglasses without branches and templates. Completes masks only."""
+    """The ablation baseline of stage 1: two hourglasses without branches and templates. It only completes masks."""
 
     name = "mask-baseline"
     mask_options = {"branches": False}  # noqa: RUF012
@@ -285,7 +287,7 @@ class MaskBaseline(TwoStage):
 
 
 class ContentBaseline(TwoStage):
-    """The ablation baseline of stage 2: the same partial-convolution U-Net without PGA. Recovers content only."""
+    """The ablation baseline of stage 2: the same partial-convolution U-Net without PGA. It only recovers content."""
 
     name = "content-baseline"
     needs = ()
@@ -296,7 +298,7 @@ class ContentBaseline(TwoStage):
 
 
 def _weight_files(weights: str | Path | None, stages: tuple[Kind, ...]) -> dict[Kind, Path]:
-    """Which given file is for which stage."""
+    """Find the weights file of each stage."""
     if weights is None:
         return {}
     path = Path(weights)

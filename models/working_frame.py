@@ -1,4 +1,4 @@
-"""From images of any size to what the networks read, and back."""
+"""Convert images of any size to the networks' working frame and back."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from deocc_bench.models.config import MULTIPLE
 
 @dataclass(frozen=True)
 class WorkingFrame:
-    """How an image lies in the network's frame: scaled to height x width, at (top, left) of a black frame."""
+    """Placement of an image in the network's frame: scaled to height x width, at (top, left) of a black frame."""
 
     image_height: int
     image_width: int
@@ -25,7 +25,7 @@ class WorkingFrame:
 
     @classmethod
     def fit(cls, image_height: int, image_width: int, size: int) -> "WorkingFrame":
-        """The longer side becomes `size`, the shape is kept, and both sides are padded to a multiple of 128."""
+        """Scale the longer side to `size`, keep the aspect ratio, and pad both sides to a multiple of 128."""
         scale = size / max(image_height, image_width)
         height, width = max(1, round(image_height * scale)), max(1, round(image_width * scale))
         frame_height, frame_width = (-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
@@ -33,9 +33,9 @@ class WorkingFrame:
         return cls(image_height, image_width, height, width, top, left, frame_height, frame_width)
 
     def images(self, images: np.ndarray) -> Tensor:
-        """uint8 N x H x W x 3 RGB -> float32 N x 3 x h x w in [-1, 1]; what the frame adds is black."""
-        placed = self._place(images, np.stack([self._scaled(image.astype(np.float32)) for image in images]))
-        return torch.from_numpy(placed).permute(0, 3, 1, 2).contiguous() / 127.5 - 1.0
+        """uint8 N x H x W x 3 RGB -> float32 N x 3 x h x w in [-1, 1]; the padding is black."""
+        framed = self._place(images, np.stack([self._scaled(image.astype(np.float32)) for image in images]))
+        return torch.from_numpy(framed).permute(0, 3, 1, 2).contiguous() / 127.5 - 1.0
 
     def masks(self, masks: np.ndarray) -> Tensor:
         """bool N x H x W -> float32 N x 1 x h x w in {0, 1}."""
@@ -43,22 +43,22 @@ class WorkingFrame:
         return torch.from_numpy(self._place(masks, scaled.astype(np.float32)))[:, None]
 
     def coverage(self, masks: np.ndarray) -> Tensor:
-        """bool N x H x W -> float32 N x 1 x h x w in [0, 1]: how much of a pixel of the frame the mask covers."""
+        """bool N x H x W -> float32 N x 1 x h x w in [0, 1]: the share of each frame pixel that the mask covers."""
         scaled = np.stack([self._scaled(mask.astype(np.float32)) for mask in masks])
         return torch.from_numpy(self._place(masks, scaled))[:, None]
 
     def labels(self, labels: np.ndarray) -> Tensor:
-        """uint8 N x H x W -> int64 N x h x w, nearest."""
+        """uint8 N x H x W -> int64 N x h x w, by nearest neighbour."""
         scaled = np.stack([cv2.resize(x, (self.width, self.height), interpolation=cv2.INTER_NEAREST) for x in labels])
         return torch.from_numpy(self._place(labels, scaled).astype(np.int64))
 
     @property
     def shrinks(self) -> bool:
-        """Whether the frame holds less detail than the image."""
+        """Whether the frame has less detail than the image."""
         return (self.height, self.width) < (self.image_height, self.image_width)
 
     def back(self, values: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-        """N x h x w (x C) in the frame -> N x H x W (x C) at the image's size."""
+        """Resize N x h x w (x C) in the frame to N x H x W (x C) at the image's size."""
         inside = values[:, self.top : self.top + self.height, self.left : self.left + self.width]
         if (self.height, self.width) == (self.image_height, self.image_width):
             return inside

@@ -1,1 +1,1 @@
-"""Training runs: joins synth, models and metrics."""
+"""Training runs, which combine synth, models and metrics."""

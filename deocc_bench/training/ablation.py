@@ -1,4 +1,4 @@
-"""The ablation: which switches of the networks are trained one by one, and the table of what they score."""
+"""The ablation: train one network per switch and print a table of the scores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deocc_bench.training.validation import score_weights
 if TYPE_CHECKING:
     from deocc_bench.models.training.config import TrainConfig
 
-# Row -> network settings that differ from the preset; the plain U-Net is a network of its own.
+# Row -> network settings that differ from the preset. The plain U-Net is a separate network.
 MASK_ROWS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
     "frame-templates": {"align_templates": False},
@@ -40,10 +40,10 @@ CONTENT_ROWS: Mapping[str, Mapping[str, Any]] = {
 
 
 def rows_of(stage: str, chosen: Sequence[str] = ()) -> dict[str, Mapping[str, Any]]:
-    """The rows of a stage, or the chosen ones in the order given.
+    """The rows of a stage, or the chosen ones in the given order.
 
     Raises:
-        UsageError: no such row.
+        UsageError: unknown row.
     """
     rows = MASK_ROWS if stage == "mask" else CONTENT_ROWS
     for name in chosen:
@@ -55,16 +55,16 @@ def rows_of(stage: str, chosen: Sequence[str] = ()) -> dict[str, Mapping[str, An
 def run_ablation(
     request: TrainingRequest, config: TrainConfig, out: Path, rows: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Train and score each row, unless it is finished; `ablation.csv` and `ablation.md` grow with each."""
+    """Train and score each row; `ablation.csv` and `ablation.md` are updated after each. Finished rows are kept."""
     results: list[dict[str, Any]] = []
     for name, changes in rows.items():
-        results.append(_result(name, _asked(request, name, changes), config, out / name))
+        results.append(_result(name, _row_request(request, name, changes), config, out / name))
         atomic_write(out / "ablation.csv", _to_csv(results))
         atomic_write(out / "ablation.md", to_markdown(results))
     return results
 
 
-def _asked(request: TrainingRequest, name: str, changes: Mapping[str, Any]) -> TrainingRequest:
+def _row_request(request: TrainingRequest, name: str, changes: Mapping[str, Any]) -> TrainingRequest:
     if name == UNET:
         return dataclasses.replace(request, preset=UNET, net=())
     pairs = tuple(f"{key}={str(value).lower()}" for key, value in changes.items())
@@ -90,7 +90,7 @@ def _to_csv(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def to_markdown(results: Sequence[Mapping[str, Any]]) -> str:
-    """Results (one dict a row, "row" first) as a markdown table; the difference to the first row beside each metric."""
+    """Format results (one dict per row, "row" first) as a markdown table, with the difference to the first row."""
     columns = list(dict.fromkeys(k for r in results for k in r))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     base = results[0]

@@ -1,4 +1,4 @@
-"""Which networks `train` can train, by name: the presets of the two-stage network, and the plain U-Net beside them."""
+"""The networks that `train` can train, by name: the presets of the two-stage network, and the plain U-Net."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 UNET = "unet"
-# What --preset takes.
+# The values of --preset.
 PRESET_NAMES = (*PRESETS, UNET)
 
 
@@ -24,40 +24,43 @@ class Trainable(Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """How it is trained unless told otherwise."""
+        """The default training settings."""
         ...
 
     def build(self, stage: str, changes: Sequence[str], start: Path | None, seed: int) -> nn.Module:
-        """The network of a stage, freshly initialised with `seed` or from the weights `start`.
+        """Build the network of a stage, initialised with `seed` or with the weights in `start`.
 
         Args:
+            stage: "mask" or "content".
             changes: `KEY=VALUE` settings that differ from the preset.
+            start: weights file, or None.
+            seed: seed of the random initialisation.
 
         Raises:
-            UsageError: an unknown setting, or a stage that it has not.
-            InputError: `start` is of another configuration.
+            UsageError: an unknown setting, or a stage that this kind of network does not have.
+            InputError: `start` has a different configuration.
         """
         ...
 
     def size(self, net: Any) -> int:
-        """Side in pixels that a network works at."""
+        """Side of a network's input in pixels."""
         ...
 
     def settings(self, net: Any) -> dict[str, Any]:
-        """What a run's record says of a network; JSON-able."""
+        """The description of a network in the training record; JSON-able."""
         ...
 
     def save(self, net: Any, path: Path, training: dict[str, Any]) -> None:
-        """Write a network's weights; `training` says how they came about."""
+        """Write a network's weights together with the record `training`."""
         ...
 
     def method(self, stage: str, weights: Path) -> Any:
-        """The method that `evaluate` would run with these weights."""
+        """The method that `evaluate` runs with these weights."""
         ...
 
 
 def trainable(name: str) -> Trainable:
-    """The networks of a preset, or the U-Net.
+    """Return the networks of a preset, or the U-Net.
 
     Raises:
         UsageError: unknown name.
@@ -97,7 +100,7 @@ class _TwoStage:
         save_weights(path, net, self.preset.name, training, half=True)
 
     def method(self, stage: str, weights: Path) -> Any:
-        """The single-stage methods: a given file brings its own configuration."""
+        """See `Trainable.method`. These methods run a single stage and read the configuration from the weights."""
         from deocc_bench.models.two_stage import ContentBaseline, MaskBaseline
 
         return (MaskBaseline if stage == "mask" else ContentBaseline)(self.preset.name, weights)
@@ -115,7 +118,7 @@ class _UNet:
         from deocc_bench.baselines.unet import UNet, load_unet
 
         if stage != "mask" or changes:
-            raise UsageError("the plain U-Net completes masks and has no settings: train mask --preset unet")
+            raise UsageError("the plain U-Net only completes masks and has no settings; use train mask --preset unet")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return load_unet(start) if start else UNet()
@@ -131,7 +134,7 @@ class _UNet:
         return {"width": net.width}
 
     def save(self, net: Any, path: Path, training: dict[str, Any]) -> None:
-        """See `Trainable.save`; the file holds no record."""
+        """See `Trainable.save`. The file contains no record."""
         from deocc_bench.baselines.unet import save_unet
 
         save_unet(net, path)
@@ -144,7 +147,7 @@ class _UNet:
 
 
 def _changed(config: Any, pairs: Sequence[str]) -> Any:
-    """A network's configuration with `KEY=VALUE` pairs laid over it."""
+    """Override a network's configuration by `KEY=VALUE` pairs."""
     known = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     changes: dict[str, Any] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""What `train` and `ablate` are asked for, beside the training settings."""
+"""The options of `train` and `ablate` that are not training settings."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from deocc_bench.training.networks import Trainable, trainable
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What the options of `train` and `ablate` ask for.
+    """The options of `train` and `ablate` that are not training settings.
 
     Args:
         stage: "mask" or "content".
         preset: one of `deocc_bench.training.networks.PRESET_NAMES`.
-        data, split: a dataset folder to learn from; else humans, occluders and the following make samples on the fly.
-        holdout, ratio, per_sample, initial, allow_bags, synth_seed, placement: as for `synth`.
-        val, val_split, val_limit: a dataset folder to validate on, and how many of its samples (None: all).
-        templates: a file of template masks.
-        start: weights to begin with.
-        net: settings of the network that differ from the preset.
+        data: dataset folder to train on; None to make samples on the fly from `humans` and `occluders`.
+        split: split of the dataset or of the photos.
+        humans, occluders: sources of samples made on the fly, as in `synth`.
+        holdout, ratio, per_sample, initial, allow_bags, synth_seed, placement: same as for `synth`.
+        val, val_split: dataset folder to validate on, and its split.
+        val_limit: number of validation samples; None for all.
+        templates: file of template masks.
+        start: initial weights.
+        net: network settings that differ from the preset.
     """
 
     stage: str
@@ -45,7 +48,7 @@ class TrainingRequest:
 
     @property
     def network(self) -> Trainable:
-        """What `preset` names.
+        """The networks of `preset`.
 
         Raises:
             UsageError: unknown preset.

@@ -1,4 +1,4 @@
-"""One training run: where data, network, losses and the benchmark's metrics are brought together."""
+"""One training run: combines data, network, losses and the benchmark's metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import atomic_write, dump_json, sha256_file
 from deocc_bench.training.request import TrainingRequest
-from deocc_bench.training.sources import amodal_masks, fitted, open_source, read_templates
+from deocc_bench.training.sources import amodal_masks, mirrored_templates, open_source, read_templates
 from deocc_bench.training.validation import validation_of
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from deocc_bench.models.training.loop import Job
     from deocc_bench.models.training.stages import Stage
 
-# How many examples are looked at to learn whether the data has parsing and complete images.
+# Approximate number of examples that are checked for parsing and complete images.
 _PROBES = 8
 
 Tell = Callable[[str], None]
 
 
 def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
-    """One run from the options to the record that goes with the weights; None in all processes but the first.
+    """Run one training, from the options to the record of the weights; return None in all processes but the first.
 
     Raises:
-        DeoccError: whatever a user can mend.
+        DeoccError: an error that the user can correct.
     """
     import torch
 
@@ -56,7 +56,7 @@ def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resum
 
 
 def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bool, here: World, tell: Tell) -> Job:
-    """Network, data and losses of a run; writes the settings that it really has."""
+    """Set up network, data and losses of a run, and write its effective settings."""
     from deocc_bench.models.training.data import Feed
     from deocc_bench.models.training.loop import Job
     from deocc_bench.models.training.settings import to_toml
@@ -89,7 +89,7 @@ def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bo
 def _teachable(
     config: TrainConfig, kind: str, source: Source, here: World, tell: Tell
 ) -> tuple[TrainConfig, Stage[Any]]:
-    """The settings without the terms that data or files can't give, each said once; and the stage with the others."""
+    """Turn off the terms whose needs are not met, with a message for each need; return the settings and the stage."""
     from deocc_bench.models.training.perceptual import load_vgg
     from deocc_bench.models.training.stages import STAGES
     from deocc_bench.models.training.terms import NEEDS, needing
@@ -99,7 +99,7 @@ def _teachable(
     for need in _missing(config, stage, source):
         off = needing(stage.terms, weights, need)
         if off:
-            tell(f"{NEEDS[need]}: trained without {', '.join(off)}")
+            tell(f"{NEEDS[need]}: training without {', '.join(off)}")
         weights |= dict.fromkeys(off, 0.0)
     loss = dataclasses.replace(config.loss, weights=weights)
     vgg = load_vgg(loss.vgg).to(here.device) if needing(stage.terms, weights, "vgg") else None
@@ -107,24 +107,27 @@ def _teachable(
 
 
 def _missing(config: TrainConfig, stage: type[Stage[Any]], source: Source) -> list[str]:
-    """What loss terms may need and this run has not.
+    """The needs of loss terms that this run does not meet.
 
     Raises:
-        InputError: the stage can't be learned from this data at all.
+        InputError: the data does not fit the stage.
     """
     step = max(1, len(source) // _PROBES)
     probes = [source.example(0, i) for i in range(0, len(source), step)]
     if stage.needs_complete and any(e.complete is None for e in probes):
         raise InputError("the data", "has samples without a complete image", "use synthesised data to train content")
-    there = {"parsing": all(e.parsing is not None for e in probes), "vgg": bool(config.loss.vgg)}
-    return [need for need, met in there.items() if not met]
+    needs = {"parsing": all(e.parsing is not None for e in probes), "vgg": bool(config.loss.vgg)}
+    return [need for need, met in needs.items() if not met]
 
 
 def _fill_templates(net: Any, request: TrainingRequest, source: Source) -> None:
-    """Template masks of the file that was given, or fitted to the people of the data."""
+    """Read the network's template masks from the user's file, or fit them to the people of the data."""
     count = net.config.template_count
-    given = read_templates(request.templates, count) if request.templates else fitted(amodal_masks(source), count)
-    net.reweighting.templates.copy_(given)
+    if request.templates:
+        templates = read_templates(request.templates, count)
+    else:
+        templates = mirrored_templates(amodal_masks(source), count)
+    net.reweighting.templates.copy_(templates)
 
 
 def _teller(first: bool) -> Tell:

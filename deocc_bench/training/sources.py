@@ -1,4 +1,4 @@
-"""Where `train` learns from: a dataset folder, or samples on the fly; and the template masks of either."""
+"""The training data of `train`: a dataset folder or samples made on the fly, and template masks from either."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from deocc_bench.models.training.data import Example, Source
     from deocc_bench.synth.spec import SynthSpec
 
-# The occlusion ratios that a person is shown with are spread over so many epochs, each a stratum of the distribution.
+# Strata of the occlusion ratio: each epoch draws a person's ratio from another stratum, in cycles of this many epochs.
 _RATIO_STRATA = 8
 
 
 class OnlineSource:
-    """Samples on the fly as training examples; what bags hide of a person is marked as unknown."""
+    """Samples made on the fly as training examples; regions occluded by bags are marked as unknown."""
 
     def __init__(self, spec: SynthSpec, split: str) -> None:
         from deocc_bench.synth.online import OnlineSamples
@@ -31,7 +31,7 @@ class OnlineSource:
         return len(self.samples)
 
     def example(self, epoch: int, index: int) -> Example:
-        """The sample of human `index` in an epoch."""
+        """Return the sample of human `index` in an epoch."""
         from deocc_bench.models.training.data import Example
 
         sample = self.samples.make(epoch, index)
@@ -40,7 +40,7 @@ class OnlineSource:
         return Example.of(sample, self._unknown[index])
 
     def _find_unknown(self, index: int) -> np.ndarray | None:
-        """bool size x size in the human's crop; None where all is known."""
+        """Unknown pixels in the human's crop, bool size x size; None if there are none."""
         import cv2
 
         from deocc_bench.core.masks import tight_box
@@ -61,10 +61,10 @@ class OnlineSource:
 
 
 def open_source(request: TrainingRequest) -> tuple[Source, dict[str, Any]]:
-    """The training examples, and what a record says about them.
+    """Open the training examples, and describe them for the record.
 
     Raises:
-        UsageError: neither a dataset nor sources, or both.
+        UsageError: neither a dataset nor human sources are set, or both are.
         InputError: broken input.
     """
     from deocc_bench.core.dataset import DatasetReader
@@ -72,7 +72,7 @@ def open_source(request: TrainingRequest) -> tuple[Source, dict[str, Any]]:
     from deocc_bench.synth.spec import SynthSpec, parse_count_range, parse_ratio
 
     if (request.data is None) == (not request.humans):
-        raise UsageError("say what to learn from: either --data DATASET, or --humans and --occluders")
+        raise UsageError("no training data or two kinds of it; give either --data DATASET, or --humans and --occluders")
     if request.data is not None:
         reader = DatasetReader(request.data)
         about = {"dataset": reader.name, "fingerprint": reader.fingerprint, "split": request.split}
@@ -96,28 +96,28 @@ def open_source(request: TrainingRequest) -> tuple[Source, dict[str, Any]]:
 
 
 def amodal_masks(source: Source, most: int = 1000) -> list[np.ndarray]:
-    """Whole-person masks of a source, of those that are known completely."""
+    """The amodal masks of the first `most` examples, without those that are partly unknown."""
     examples = (source.example(0, i) for i in range(min(most, len(source))))
     return [e.amodal for e in examples if e.unknown is None or not e.unknown.any()]
 
 
-def fitted(masks: list[np.ndarray], count: int) -> Any:
-    """Template masks, count x 32 x 32, of the masks and their mirror images; repeated where those are few."""
+def mirrored_templates(masks: list[np.ndarray], count: int) -> Any:
+    """Fit template masks, count x 32 x 32, to the masks and their mirror images; repeat them if there are too few."""
     import numpy as np
     import torch
 
     from deocc_bench.models.templates import fit_templates
 
-    both = [view for mask in masks for view in (mask, mask[:, ::-1])]
+    both = [side for mask in masks for side in (mask, mask[:, ::-1])]
     templates = fit_templates(both, min(count, len(both)))
     return torch.from_numpy(np.resize(templates, (count, *templates.shape[1:])))
 
 
 def read_templates(path: Path, count: int) -> Any:
-    """Template masks of a file of `train templates`.
+    """Read the template masks in a file written by `train templates`.
 
     Raises:
-        InputError: missing, broken, or another number of them.
+        InputError: missing, broken, or the wrong number of templates.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -127,7 +127,9 @@ def read_templates(path: Path, count: int) -> Any:
     except FileNotFoundError:
         raise InputError(path, "no such file", "make it with `deocc-bench train templates`") from None
     except (SafetensorError, OSError, KeyError) as error:
-        raise InputError(path, f"holds no templates ({error})", "make it with `deocc-bench train templates`") from None
+        cure = "make it with `deocc-bench train templates`"
+        raise InputError(path, f"contains no templates ({error})", cure) from None
     if len(templates) != count:
-        raise InputError(path, f"holds {len(templates)} templates, the network has {count}", f"fit {count} of them")
+        problem = f"contains {len(templates)} templates, the network has {count}"
+        raise InputError(path, problem, f"fit {count} templates")
     return templates

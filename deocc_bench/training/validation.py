@@ -1,4 +1,4 @@
-"""Networks in training, judged by the benchmark's own metrics on a dataset folder."""
+"""Validation of networks during training, with the benchmark's own metrics on a dataset folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deocc_bench.training.request import TrainingRequest
 if TYPE_CHECKING:
     from deocc_bench.models.training.loop import Validation
 
-# What is looked at, the one that decides which weights are kept first; higher is better in that one.
+# Validation metrics by stage. The first one decides which weights are kept; it must be higher-is-better.
 METRICS = {
     "mask": ("amodal_iou_mean", "invisible_iou_mean", "modal_iou_mean"),
     "content": ("ssim_invisible", "l1_invisible", "garment_delta_e"),
@@ -19,7 +19,7 @@ METRICS = {
 
 
 def validation_of(request: TrainingRequest, out: Path) -> Validation | None:
-    """How a run is judged while it lasts; None without --val. Weights pass through a file in `out`."""
+    """The validation of a run; None without --val. The weights pass through a temporary file in `out`."""
     from deocc_bench.models.training.loop import Validation
 
     if request.val is None:
@@ -37,12 +37,13 @@ def validation_of(request: TrainingRequest, out: Path) -> Validation | None:
 
 
 def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
-    """The benchmark's metrics of stored weights on the validation data, as `evaluate` would give them.
+    """Score stored weights on the validation data, with the same values as `evaluate`.
 
-    What is not defined (the modal mask of a network that refines none) is left out; the first metric may not be.
+    Undefined metrics (e.g. of the modal mask, if the network predicts none) are left out, but the first metric must be
+    defined.
 
     Raises:
-        InputError: the samples can't decide which weights are best.
+        InputError: the samples don't define the first metric.
     """
     from deocc_bench.core.dataset import DatasetReader
     from deocc_bench.core.samples import identity_row, to_table
@@ -61,8 +62,8 @@ def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
         s = record.load()
         parsing = None if s.parsing is None else s.parsing[None]
         if request.stage == "mask":
-            given = s.modal if s.initial is None else s.initial
-            answer: MaskOutput = method.complete(Batch((s.id,), s.image[None], initial=given[None]))
+            initial = s.modal if s.initial is None else s.initial
+            answer: MaskOutput = method.complete(Batch((s.id,), s.image[None], initial=initial[None]))
             modal = None if answer.modal is None else answer.modal[0]
             arrays = SampleArrays(amodal=s.amodal, modal=s.modal, predicted=answer.amodal[0], predicted_modal=modal)
         else:
@@ -82,5 +83,5 @@ def score_weights(request: TrainingRequest, weights: Path) -> dict[str, float]:
     values = aggregate(to_table(rows), request.stage, resamples=0, metrics=names)
     scores = {name: float(v["value"]) for name, v in values.items() if v["value"] is not None}
     if names[0] not in scores:
-        raise InputError(request.val, f"{names[0]} is defined on none of its samples", "validate on other samples")
+        raise InputError(request.val, f"{names[0]} is not defined on any of its samples", "validate on other samples")
     return scores

@@ -1,1 +1,1 @@
-"""Training of both stages: losses, data, the loop, checkpoints. Torch; imports core and the networks alone."""
+"""Training of both stages: losses, data, training loop, checkpoints. Imports torch, core and the networks only."""

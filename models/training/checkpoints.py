@@ -1,4 +1,4 @@
-"""Everything a run needs to go on exactly where it stopped, in one safetensors file: no pickle, whole or absent."""
+"""Checkpoints: the complete state of a run in one safetensors file, written atomically and without pickle."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ FORMAT = "deocc-bench checkpoint 1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Args:
-        tensors: of all parts, `part/name`.
+        path: the file.
+        tensors: `part/name` -> tensor, for all parts.
         optimisers: part -> parameter groups without their parameters.
-        run: which run this is of: stage, preset, network and training configuration.
+        run: the identity of the run: stage, preset, network and training configuration.
         state: JSON-able progress: step, seconds, history.
     """
 
@@ -45,7 +46,7 @@ def write_checkpoint(
     run: Mapping[str, Any],
     state: Mapping[str, Any],
 ) -> None:
-    """Write all parts in one piece: a run killed meanwhile keeps the file it had.
+    """Write all parts atomically: a run that is killed meanwhile keeps its previous file.
 
     Raises:
         DeoccError: the disk is full or the folder can't be written.
@@ -59,7 +60,7 @@ def write_checkpoint(
         groups[part] = content["param_groups"]
         for i, values in content["state"].items():
             tensors |= {f"{part}/{i}/{name}": torch.as_tensor(value) for name, value in values.items()}
-    # Tensors of one network may share memory, which the format refuses; clones never do.
+    # Tensors of one network may share memory, which the format does not allow; clones never share it.
     stored = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     about = {"optimisers": groups, "run": dict(run), "state": dict(state)}
     metadata = {"format": FORMAT, **{name: json.dumps(value, sort_keys=True) for name, value in about.items()}}
@@ -67,50 +68,50 @@ def write_checkpoint(
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """The content of a checkpoint.
+    """Read a checkpoint.
 
     Raises:
-        InputError: missing, cut short, or not a checkpoint.
+        InputError: missing, incomplete, or not a checkpoint.
     """
     metadata, tensors = read_safetensors(
         path,
         FORMAT,
         missing="start without --resume, or give the --out of a stopped run",
-        broken="start the run anew without --resume",
-        other="start the run anew",
+        broken="restart the run without --resume",
+        other="restart the run without --resume",
     )
     parts = (json.loads(metadata[name]) for name in ("optimisers", "run", "state"))
     return Checkpoint(Path(path), tensors, *parts)
 
 
 def check_run(checkpoint: Checkpoint, run: Mapping[str, Any]) -> None:
-    """That a checkpoint is of this run.
+    """Check that a checkpoint belongs to this run.
 
     Raises:
-        InputError: another stage, preset, network or configuration; says what differs.
+        InputError: stage, preset, network or configuration differ; the message lists the differences.
     """
-    # What stands at the top (stage, preset) first: the rest follows from it.
+    # Top-level entries (stage, preset) first, because the other differences follow from them.
     wrong = sorted(_differences(run, checkpoint.run, ""), key=lambda text: text.partition(":")[0].count("."))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        problem = f"is of another run ({'; '.join(wrong[:3])}{more})"
-        raise InputError(checkpoint.path, problem, "resume with its own settings, or choose another --out")
+        problem = f"belongs to a different run ({'; '.join(wrong[:3])}{more})"
+        raise InputError(checkpoint.path, problem, "resume with the settings of that run, or choose another --out")
 
 
 def restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]) -> None:
     """Load all parts and torch's random state.
 
     Raises:
-        InputError: tensors are missing or of another shape.
+        InputError: tensors are missing or have a different shape.
     """
     for part, module in modules.items():
-        held = {k.removeprefix(f"{part}/"): v for k, v in checkpoint.tensors.items() if k.startswith(f"{part}/")}
+        found = {k.removeprefix(f"{part}/"): v for k, v in checkpoint.tensors.items() if k.startswith(f"{part}/")}
         expected = module.state_dict()
         for name, value in expected.items():
-            if name not in held or held[name].shape != value.shape:
+            if name not in found or found[name].shape != value.shape:
                 problem = f"its {part} has no {name} of shape {tuple(value.shape)}"
-                raise InputError(checkpoint.path, problem, "start the run anew")
-        module.load_state_dict(held)
+                raise InputError(checkpoint.path, problem, "restart the run without --resume")
+        module.load_state_dict(found)
     for part, optimiser in optimisers.items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in checkpoint.tensors.items():
@@ -122,10 +123,10 @@ def restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimisers
 
 
 def _differences(wanted: Any, found: Any, where: str) -> list[str]:
-    # Through JSON, so that a tuple equals the list it becomes.
+    # Convert both through JSON, so that a tuple equals the list that was stored for it.
     wanted, found = json.loads(json.dumps(wanted)), json.loads(json.dumps(found))
     if isinstance(wanted, dict) and isinstance(found, dict):
         keys = sorted(set(wanted) | set(found))
         dot = f"{where}." if where else ""
         return [d for k in keys for d in _differences(wanted.get(k), found.get(k), f"{dot}{k}")]
-    return [] if wanted == found else [f"{where}: {found!r} there, {wanted!r} here"]
+    return [] if wanted == found else [f"{where}: {found!r} in the checkpoint, {wanted!r} here"]

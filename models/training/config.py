@@ -1,4 +1,4 @@
-"""The settings of a training run as records; `settings` fills them."""
+"""The settings of a training run as dataclasses; `settings` fills them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from deocc_bench.core.errors import UsageError
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights by term, and what shapes the terms.
+    """Weights and options of the loss terms.
 
     Args:
-        weights: term -> weight; `MASK_TERMS` and `CONTENT_TERMS` are the terms of each stage.
-        visible_weight: weight in the amodal cross-entropy of pixels that the true modal mask holds; 1 treats all alike.
-        union: take the terms of the amodal mask on the one that is used in the end, amodal OR modal, as the larger of
-            the two margins; otherwise on the amodal head alone, as the paper does.
-        composite: how many times the composite counts beside the network's own picture in the content terms.
-        vgg: safetensors or state-dict file of VGG-16; without it the terms that need it are off.
+        weights: term -> weight; `MASK_TERMS` and `CONTENT_TERMS` list the terms of each stage.
+        visible_weight: weight of the pixels of the true modal mask in the amodal cross-entropy; with 1, all pixels have
+            equal weight.
+        union: compute the amodal terms on the final mask, amodal OR modal (the larger of the two margins), instead of
+            on the amodal head only, as the paper does.
+        composite: weight of the composite relative to the network's own image in the content terms.
+        vgg: safetensors or state-dict file of VGG-16; without it, the terms that need it are off.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -36,13 +37,16 @@ class OptimConfig:
 
     Args:
         name: "adamw" or "adam".
-        lr, weight_decay, beta1, beta2: of the network's optimiser; `adversary_lr` of the adversary's.
-        batch: samples a step, over all processes; accumulate: parts that a step is computed in.
-        steps: steps of the run; 0 leaves the length to `minutes`.
+        lr, weight_decay, beta1, beta2: parameters of the network's optimiser.
+        adversary_lr: learning rate of the adversary's optimiser.
+        batch: samples per step, over all processes.
+        accumulate: number of parts in which a step is computed (gradient accumulation).
+        steps: length of the run; with 0, `minutes` decides.
         minutes: budget of wall-clock time; 0 for none.
-        warmup: steps of linear warm-up; final: where the cosine ends, as a share of lr.
-        clip: largest norm of the gradient; 0 for none.
-        ema: decay of the moving average of the weights, 0 for none; it starts short and grows to this.
+        warmup: steps of linear warm-up.
+        final: learning rate at the end of the cosine schedule, as a share of lr.
+        clip: maximum norm of the gradient; 0 for no limit.
+        ema: decay of the moving average of the weights, 0 for none; the decay starts lower and grows to this value.
     """
 
     name: str = "adamw"
@@ -63,16 +67,19 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What happens to a sample on its way to the network.
+    """Sample size, augmentation and worker processes.
 
     Args:
-        size: side in pixels that the network is trained at; 0 takes the preset's.
-        flip: chance of mirroring; warp: chance of a small scaling, shift and rotation, of relative size `warp_size`,
-            and of a smooth bending of the whole picture, by shifts of relative size `bend`.
+        size: side of the training images in pixels; 0 uses the preset's size.
+        flip: probability of mirroring.
+        warp: probability of a small affine map (scale, shift and rotation) and, if `bend` is not 0, a smooth bending.
+        warp_size: relative size of the affine map.
+        bend: relative size of the shifts of the smooth bending.
         colour: strength of the random colour change, 0 for none.
-        perfect: chance that the true modal mask stands in for the initial one.
-        reuse: how many epochs see a sample made on the fly, augmented anew each time, before another is made.
-        workers: processes that make samples beside the training one; 0 makes them in it.
+        perfect: probability that the true modal mask replaces the initial one.
+        reuse: number of epochs that use a sample made on the fly, with a new augmentation each time, before another
+            sample is made.
+        workers: number of worker processes that make samples; with 0 the training process makes them.
     """
 
     size: int = 0
@@ -88,16 +95,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How the run goes.
+    """Settings of the run itself.
 
     Args:
-        seed: of initialisation, order and augmentation.
-        device: "auto", "cpu" or "cuda"; precision: "float32" or "bfloat16" (autocast; on a CPU without
-            bfloat16 instructions many times slower: a step of the plain U-Net took 5.3 s for 0.56 s on an EPYC 7003).
-        threads: of torch on a CPU; 0 leaves torch's own number.
-        validate: minutes between validations; 0 validates at the end alone.
+        seed: seed of initialisation, sample order and augmentation.
+        device: "auto", "cpu" or "cuda".
+        precision: "float32" or "bfloat16" (autocast). bfloat16 is many times slower on a CPU without bfloat16
+            instructions: a step of the plain U-Net took 5.3 s instead of 0.56 s on an EPYC 7003.
+        threads: torch threads on a CPU; 0 keeps torch's default.
+        validate: minutes between validations; with 0 the run validates only at the end.
         save: minutes between checkpoints.
-        log: steps between lines of the log.
+        log: steps between rows of the log.
     """
 
     seed: int = 0
@@ -111,7 +119,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All settings of a run, JSON-able through `plain`."""
+    """All settings of a run; `plain` returns them in JSON-able form."""
 
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -122,7 +130,7 @@ class TrainConfig:
         _check(self)
 
     def plain(self) -> dict[str, Any]:
-        """Nested dicts of plain values."""
+        """Return the settings as nested dicts of plain values."""
         return dataclasses.asdict(self)
 
 
@@ -130,12 +138,12 @@ def _check(config: TrainConfig) -> None:
     o, d, r = config.optim, config.data, config.run
     rules = [
         (o.name in ("adamw", "adam"), "optim.name must be adamw or adam"),
-        (o.lr > 0, "optim.lr must be over 0"),
+        (o.lr > 0, "optim.lr must be positive"),
         (o.batch >= 1 and o.accumulate >= 1, "optim.batch and optim.accumulate must be 1 or more"),
         (o.batch % o.accumulate == 0, "optim.accumulate must divide optim.batch"),
         (0 <= o.ema < 1, "optim.ema must be in [0, 1)"),
         (o.steps >= 0 and o.minutes >= 0 and o.warmup >= 0, "optim.steps, minutes and warmup must not be negative"),
-        (all(0 <= p <= 1 for p in (d.flip, d.warp, d.perfect)), "data.flip, warp and perfect are chances in [0, 1]"),
+        (all(0 <= p <= 1 for p in (d.flip, d.warp, d.perfect)), "data.flip, warp and perfect must be in [0, 1]"),
         (d.size == 0 or d.size >= 32, "data.size must be 0 or at least 32"),
         (d.workers >= 0, "data.workers must not be negative"),
         (d.reuse >= 1, "data.reuse must be 1 or more"),

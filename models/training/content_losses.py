@@ -1,6 +1,6 @@
-"""The loss terms of stage 2, content recovery: a function each, and the table `CONTENT_TERMS`.
+"""The loss terms of stage 2, content recovery: one function per term, and the table `CONTENT_TERMS`.
 
-Terms of the paper follow the supplement; its adversarial term reaches the generator here.
+The paper's terms follow its supplement, but the adversarial term reaches the generator here.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from deocc_bench.models.training.terms import Term, met_needs
 
 @dataclass(frozen=True)
 class ContentTarget:
-    """What the content stage learns from, as the network sees pictures: in [-1, 1], dimmed outside the amodal mask.
+    """Ground truth of the content stage.
 
     Args:
-        picture: float N x 3 x H x W, the complete human over the occluded scene.
+        picture: float N x 3 x H x W in [-1, 1], the complete human over the occluded scene, dimmed outside the amodal
+            mask like the network's input.
         amodal, modal: float N x 1 x H x W in {0, 1}.
-        parsing: int64 N x H x W, LIP ids; None where the data has none.
+        parsing: int64 N x H x W, LIP ids; None if the data has none.
     """
 
     picture: Tensor
@@ -43,7 +44,7 @@ class ContentTarget:
 
 @dataclass(frozen=True)
 class PictureFeatures:
-    """VGG-16 features (pool1..3) of the three pictures that are compared."""
+    """VGG-16 features (pool1..3) of the three images that are compared."""
 
     truth: list[Tensor]
     drawn: list[Tensor]
@@ -51,16 +52,16 @@ class PictureFeatures:
 
 
 class ContentComparison:
-    """Pictures of the content network beside the truth.
+    """The images of the content network and their ground truth.
 
     Args:
-        result: the network's.
-        target: the truth.
-        config: `composite` shapes the terms.
-        vgg: for the terms on features.
+        result: output of the network.
+        target: ground truth.
+        config: loss settings, of which the terms read `composite`.
+        vgg: VGG-16, for the terms on features.
         adversary: `D_c`, for the adversarial term.
 
-    `image` (the network's own picture) and `composite` are float32 N x 3 x H x W, `hole` float N x 1 x H x W.
+    `image` (the network's own image) and `composite` are float32 N x 3 x H x W, `hole` float N x 1 x H x W.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class ContentComparison:
 
     @cached_property
     def features(self) -> PictureFeatures:
-        """Computed once, for all terms on features."""
+        """The VGG-16 features, computed once for all terms that use them."""
         assert self.vgg is not None
         return PictureFeatures(self.vgg(self.target.picture), self.vgg(self.image), self.vgg(self.composite))
 
@@ -119,11 +120,11 @@ def _adversarial(c: ContentComparison) -> Tensor:
     return generator_loss(c.adversary(c.composite * c.target.amodal, c.hole))
 
 
-# The order is that of the sum, which decides its last bit.
+# The order of the rows is the order of summation, which affects the last bit of the sum.
 CONTENT_TERMS: tuple[Term[ContentComparison], ...] = (
-    Term("l1", _l1, "L1 of the picture and, `loss.composite` times, of the composite", {"paper": 2.0}),
-    Term("hole_l1", _hole_l1, "L1 on the invisible region alone (own)", {"quick": 1.0}),
-    Term("hole_ssim", _hole_ssim, "1 - SSIM on the invisible region alone (own)", {"quick": 0.7}),
+    Term("l1", _l1, "L1 of the image plus `loss.composite` times the L1 of the composite", {"paper": 2.0}),
+    Term("hole_l1", _hole_l1, "L1 on the invisible region (own)", {"quick": 1.0}),
+    Term("hole_ssim", _hole_ssim, "1 - SSIM on the invisible region (own)", {"quick": 0.7}),
     Term(
         "part_colour",
         _part_colour,
@@ -131,8 +132,14 @@ CONTENT_TERMS: tuple[Term[ContentComparison], ...] = (
         {"quick": 0.5},
         needs=("parsing",),
     ),
-    Term("style", _style, "L1 of VGG-16 Gram matrices of channels", {"paper": 40.0}, needs=("vgg",)),
-    Term("correlation", _correlation, "L1 of VGG-16 Gram matrices of places", {"paper": 1.0}, needs=("vgg",)),
+    Term("style", _style, "L1 of the channel Gram matrices of VGG-16 features", {"paper": 40.0}, needs=("vgg",)),
+    Term(
+        "correlation",
+        _correlation,
+        "L1 of the spatial Gram matrices of VGG-16 features",
+        {"paper": 1.0},
+        needs=("vgg",),
+    ),
     Term(
         "adversarial",
         _adversarial,
@@ -144,7 +151,7 @@ CONTENT_TERMS: tuple[Term[ContentComparison], ...] = (
 
 
 def content_adversary_loss(adversary: nn.Module, composite: Tensor, target: ContentTarget) -> Tensor:
-    """What `D_c` learns from: true humans against composites (detached)."""
+    """Loss of `D_c`: true humans against composites (detached)."""
     fake = composite.detach() * target.amodal
     return adversary_loss(adversary(target.picture * target.amodal, target.hole), adversary(fake, target.hole))
 
@@ -160,9 +167,12 @@ def correlation_loss(drawn: list[Tensor], truth: list[Tensor]) -> Tensor:
 
 
 def part_colour_loss(image: Tensor, truth: Tensor, parsing: Tensor, hole: Tensor) -> Tensor:
-    """L1 between the mean colours of each body part's hidden pixels, mean over the parts that have enough of them.
+    """L1 between the mean colours of the hidden pixels of each body part, averaged over parts with enough such pixels.
 
-    Pictures N x 3 x H x W, parsing int64 N x H x W, hole N x 1 x H x W.
+    Args:
+        image, truth: float N x 3 x H x W.
+        parsing: int64 N x H x W.
+        hole: float N x 1 x H x W.
     """
     labels = parsing.masked_fill((parsing > PARTS) | (hole[:, 0] <= 0), 0).flatten(1)
     difference = ((image - truth) * hole).flatten(2)
@@ -177,7 +187,7 @@ def part_colour_loss(image: Tensor, truth: Tensor, parsing: Tensor, hole: Tensor
 
 
 def ssim_map(first: Tensor, second: Tensor) -> Tensor:
-    """SSIM per pixel, mean over the channels: N x 3 x H x W in [-1, 1] -> N x 1 x H x W. Gaussian 11, sigma 1.5."""
+    """Per-pixel SSIM, averaged over the channels: N x 3 x H x W in [-1, 1] -> N x 1 x H x W. Gaussian 11, sigma 1.5."""
     offsets = torch.arange(-5, 6, dtype=first.dtype, device=first.device)
     line = torch.exp(-0.5 * (offsets / 1.5) ** 2)
     line = line / line.sum()
@@ -189,9 +199,9 @@ def ssim_map(first: Tensor, second: Tensor) -> Tensor:
         return F.conv2d(x, line.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
 
     n = first.shape[1]
-    # The range of the pictures is 2, so the constants are four times those of [0, 1].
+    # The value range is 2, so the constants are four times those for [0, 1].
     c1, c2 = 4 * 0.01**2, 4 * 0.03**2
-    # One pass over five stacked maps. SSIM's means are of non-negative brightness: shifted by 1.
+    # One pass over five stacked maps. SSIM assumes non-negative brightness, so the values are shifted by 1.
     x, y = first + 1, second + 1
     mx, my, xx, yy, xy = blur(torch.cat([x, y, x * x, y * y, x * y], dim=1)).split(n, dim=1)
     spread = (xx - mx * mx) + (yy - my * my)

@@ -1,4 +1,4 @@
-"""The log of a run: a CSV table that is whole at any time, and a picture of it."""
+"""The log of a run: a CSV table, written atomically, and a plot of it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ LOG_FILE, VALIDATION_FILE, PICTURE = "log.csv", "validation.csv", "curves.png"
 
 
 class Log:
-    """Rows of numbers by step, written anew with every row.
+    """Rows of numbers by step; the file is rewritten with every new row.
 
     Args:
         path: the CSV file.
-        upto: keep the rows of an existing file up to this step, to go on with a stopped run; None begins anew.
+        last_step: keep the rows of an existing file up to this step, to resume a run; None starts an empty log.
     """
 
-    def __init__(self, path: str | Path, upto: int | None = None) -> None:
+    def __init__(self, path: str | Path, last_step: int | None = None) -> None:
         self.path = Path(path)
         self.rows: list[dict[str, float]] = []
-        if upto is not None and self.path.exists():
-            self.rows = [row for row in read_log(self.path) if row["step"] <= upto]
+        if last_step is not None and self.path.exists():
+            self.rows = [row for row in read_log(self.path) if row["step"] <= last_step]
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Append a row (it has a "step") and write the file in one piece."""
+        """Append a row, which must contain "step", and write the file atomically."""
         self.rows.append(dict(row))
         columns = list(dict.fromkeys(name for r in self.rows for name in r))
         buffer = io.StringIO()
@@ -39,10 +39,10 @@ class Log:
 
 
 def read_log(path: str | Path) -> list[dict[str, float]]:
-    """The rows of a log; cells that are empty are left out.
+    """Read the rows of a log, without empty cells.
 
     Raises:
-        InputError: missing, or not such a log.
+        InputError: missing, or not a training log.
     """
     try:
         with open(path, newline="", encoding="utf-8") as f:
@@ -50,20 +50,20 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
     except FileNotFoundError:
         raise InputError(path, "no such log", "give the folder of a training run") from None
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(path, f"not a training log ({error})", "give the folder of a training run") from error
+        raise InputError(path, f"is not a training log ({error})", "give the folder of a training run") from error
 
 
 def draw_curves(folder: str | Path) -> Path:
-    """Draw the log (and validation, if any) of a run's folder to `curves.png`; returns its path.
+    """Plot the log (and validation, if any) of a run's folder to `curves.png`; return the path of the plot.
 
     Raises:
-        DeoccError: matplotlib is not installed; says how to get it.
+        DeoccError: matplotlib is not installed; the message says how to install it.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise DeoccError("training curves need matplotlib; `pip install deocc-bench[figures]`") from None
+        raise DeoccError("training curves need matplotlib; run `pip install deocc-bench[figures]`") from None
     folder = Path(folder)
     rows = read_log(folder / LOG_FILE)
     scores = read_log(folder / VALIDATION_FILE) if (folder / VALIDATION_FILE).exists() else []

@@ -1,4 +1,4 @@
-"""From samples to training batches: augmentation, the networks' input size, and who sees which sample when."""
+"""From samples to training batches: resizing, augmentation, and the order of the samples across processes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ class Example:
     """One training sample.
 
     Args:
-        image: uint8 H x W x 3, RGB, occluded; `complete`: without the occluders.
-        amodal, modal: bool H x W, or after shrinking uint8 H x W: how much of a pixel is covered, 0..255. Learning that
-            share, a network at half the size knows outlines to a fraction of its pixels. `initial`: the same, or None.
-        parsing: uint8 H x W, LIP ids; None where there is none.
-        unknown: where the masks' truth is not known, as the masks; None for nowhere.
+        image: uint8 H x W x 3, RGB, occluded.
+        amodal, modal: bool H x W, or after downscaling uint8 H x W: the share of each pixel that the mask covers,
+            0..255. Trained on this share, a network at half the size predicts outlines with sub-pixel accuracy.
+        complete: like `image`, without the occluders; None if there is none.
+        initial: initial mask, same format as `modal`; None if there is none.
+        parsing: uint8 H x W, LIP ids; None if there is none.
+        unknown: pixels without ground truth for the masks, same format as `modal`; None if there are none.
     """
 
     image: np.ndarray
@@ -44,20 +46,20 @@ class Example:
 
     @classmethod
     def of(cls, sample: Sample, unknown: np.ndarray | None = None) -> Example:
-        """The part of a sample that training needs."""
+        """Take the fields of a sample that training needs."""
         s = sample
         return cls(s.image, s.amodal, s.modal, s.complete, s.initial, s.parsing, unknown)
 
 
 class Source(Protocol):
-    """Where examples come from. Example (epoch, index) depends on these two alone."""
+    """A source of training examples. Example (epoch, index) depends on these two numbers only."""
 
     def __len__(self) -> int:
-        """Examples an epoch."""
+        """Number of examples per epoch."""
         ...
 
     def example(self, epoch: int, index: int) -> Example:
-        """One example."""
+        """Return one example."""
         ...
 
 
@@ -72,7 +74,7 @@ class FolderSource:
         return len(self.ids)
 
     def example(self, epoch: int, index: int) -> Example:
-        """Sample `index` in order of id."""
+        """Return sample `index` in the order of ids."""
         return Example.of(self.reader.sample(self.split, self.ids[index]))
 
 
@@ -81,10 +83,11 @@ class TrainingBatch:
     """Tensors of N examples at the training size h x w.
 
     Args:
-        image, complete: float N x 3 x h x w in [-1, 1].
-        initial, amodal, modal: float N x 1 x h x w in [0, 1]; known: the same in {0, 1}.
-        parsing: int64 N x h x w, LIP ids.
-        complete and parsing are None where not all examples have them.
+        image: float N x 3 x h x w in [-1, 1].
+        initial, amodal, modal: float N x 1 x h x w in [0, 1].
+        known: float N x 1 x h x w in {0, 1}; 0 where the masks have no ground truth.
+        complete: like `image`, without the occluders; None unless all examples have it.
+        parsing: int64 N x h x w, LIP ids; None unless all examples have it.
     """
 
     image: Tensor
@@ -96,15 +99,15 @@ class TrainingBatch:
     parsing: Tensor | None
 
     def to(self, device: torch.device) -> TrainingBatch:
-        """The same on another device."""
-        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {k: None if v is None else v.to(device, non_blocking=True) for k, v in held.items()}
+        """Copy the batch to another device."""
+        tensors: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: None if v is None else v.to(device, non_blocking=True) for k, v in tensors.items()}
         return TrainingBatch(**moved)
 
     def parts(self, count: int) -> list[TrainingBatch]:
-        """Cut into `count` batches, for gradient accumulation."""
-        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        chunks: dict[str, Any] = {k: [None] * count if v is None else v.chunk(count) for k, v in held.items()}
+        """Split into `count` batches, for gradient accumulation."""
+        tensors: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        chunks: dict[str, Any] = {k: [None] * count if v is None else v.chunk(count) for k, v in tensors.items()}
         return [TrainingBatch(**{k: v[i] for k, v in chunks.items()}) for i in range(count)]
 
     def __len__(self) -> int:
@@ -112,10 +115,10 @@ class TrainingBatch:
 
 
 class Feed(Dataset[Example]):
-    """A source with augmentation at the training size; indexed by (epoch, index), so that workers agree on both.
+    """A source resized to the training size and augmented; keys are (epoch, index), so that all workers use the same.
 
-    The augmentation of an example depends on (seed, epoch, index) alone. With `config.reuse` k, epochs 0..k-1 see the
-    first example of each index, the next k the second, and so on, each time augmented anew.
+    The augmentation of an example depends only on (seed, epoch, index). With `config.reuse` k, epochs 0..k-1 use the
+    first example of each index, the next k epochs the second, and so on, with a new augmentation in each epoch.
     """
 
     def __init__(self, source: Source, config: DataConfig, size: int, seed: int) -> None:
@@ -139,11 +142,11 @@ class Feed(Dataset[Example]):
 
 @dataclass(frozen=True)
 class Stream(Sampler[list[tuple[int, int]]]):
-    """Which examples a process reads: batches of (epoch, index) from `start` on, without end.
+    """The examples that a process reads: an endless sequence of batches of (epoch, index), beginning at step `start`.
 
-    The epochs, each in its own shuffled order, make one stream; step s of the run is the s-th piece of `batch` examples
-    of it, and each process takes every `world`-th of the piece. So each example comes once an epoch, whatever the
-    number of processes, and a run goes on exactly where it stopped.
+    The epochs, each in its own shuffled order, form one sequence. Step s of the run takes the s-th block of `batch`
+    examples, and each process takes every `world`-th example of the block. Each example therefore occurs once per epoch
+    for any number of processes, and a resumed run continues with exactly the next example.
     """
 
     length: int
@@ -166,12 +169,12 @@ class Stream(Sampler[list[tuple[int, int]]]):
             step += 1
 
     def order(self, epoch: int) -> list[int]:
-        """The indices of an epoch, shuffled by hash: the same in every process."""
+        """The indices of an epoch, shuffled by hash, so that all processes have the same order."""
         return sorted(range(self.length), key=lambda i: hash64(self.seed, "order", epoch, i))
 
 
 def batches(feed: Feed, stream: Stream, workers: int) -> Iterator[TrainingBatch]:
-    """The batches of a stream; with workers they are made ahead in processes of their own."""
+    """Iterate over the batches of a stream; worker processes, if any, prepare them in advance."""
     loader: Any = DataLoader(
         feed,
         batch_sampler=stream,
@@ -179,7 +182,7 @@ def batches(feed: Feed, stream: Stream, workers: int) -> Iterator[TrainingBatch]
         collate_fn=collate,
         worker_init_fn=_one_thread,
         prefetch_factor=4 if workers else None,
-        # Its own, or it would draw from the global one.
+        # A separate generator, because the loader would otherwise draw from the global one.
         generator=torch.Generator(),
         multiprocessing_context="forkserver" if workers else None,
     )
@@ -187,7 +190,7 @@ def batches(feed: Feed, stream: Stream, workers: int) -> Iterator[TrainingBatch]
 
 
 def augment(example: Example, config: DataConfig, random: np.random.Generator) -> Example:
-    """A random variant of an example, of the same size."""
+    """Return a random variant of an example, of the same size."""
     if example.initial is None or random.random() < config.perfect:
         example = replace(example, initial=example.modal)
     if random.random() < config.flip:
@@ -207,7 +210,7 @@ def augment(example: Example, config: DataConfig, random: np.random.Generator) -
 
 
 def resized(example: Example, size: int) -> Example:
-    """Both sides become `size` as inference does it: pictures and masks by area, labels by the nearest."""
+    """Resize both sides to `size` as inference does: images and masks by area, labels by nearest neighbour."""
     if example.image.shape[:2] == (size, size):
         return example
 
@@ -225,7 +228,7 @@ def resized(example: Example, size: int) -> Example:
 
 
 def mirrored(example: Example) -> Example:
-    """Left and right exchanged, in the labels too."""
+    """Mirror an example and exchange the left and right labels."""
     swap = LIP.flip_table()
 
     def flip(x: np.ndarray | None) -> np.ndarray | None:
@@ -235,7 +238,7 @@ def mirrored(example: Example) -> Example:
 
 
 def warped(example: Example, matrix: np.ndarray) -> Example:
-    """An affine map (float 2 x 3, source to target pixels) of everything; what it brings in is black and unlabelled."""
+    """Apply an affine map (float 2 x 3, source to target pixels); pixels from outside are black and unlabelled."""
     height, width = example.image.shape[:2]
 
     def move(x: np.ndarray, how: int) -> np.ndarray:
@@ -245,7 +248,7 @@ def warped(example: Example, matrix: np.ndarray) -> Example:
 
 
 def bent(example: Example, shifts: np.ndarray) -> Example:
-    """Everything read from where float32 H x W x 2 `shifts` (x, y, in pixels) point to; beyond the picture is black."""
+    """Read each pixel at its position plus `shifts` (float32 H x W x 2, (x, y) in pixels); the outside is black."""
     height, width = shifts.shape[:2]
     where = shifts + np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
     # Fixed-point maps, made once for all arrays.
@@ -260,7 +263,7 @@ def bent(example: Example, shifts: np.ndarray) -> Example:
 
 
 def collate(examples: Sequence[Example]) -> TrainingBatch:
-    """Examples of one size as tensors."""
+    """Stack examples of one size into tensors."""
 
     def pictures(name: str) -> Tensor | None:
         arrays = [getattr(e, name) for e in examples]
@@ -288,13 +291,13 @@ def collate(examples: Sequence[Example]) -> TrainingBatch:
 
 
 def _coverage(mask: np.ndarray) -> np.ndarray:
-    """A mask as uint8 0..255; what is uint8 already stays as it is."""
+    """Convert a mask to uint8 0..255; uint8 input is returned unchanged."""
     mask = np.ascontiguousarray(mask)
     return mask.view(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
 
 
 def _moved(example: Example, move: Callable[[np.ndarray, int], np.ndarray]) -> Example:
-    """Each array through a map of pixels: pictures and coverages linearly, labels by the nearest."""
+    """Move the pixels of each array: images and masks with linear interpolation, labels by nearest neighbour."""
 
     def linear(x: np.ndarray | None) -> np.ndarray | None:
         return None if x is None else move(_coverage(x), cv2.INTER_LINEAR)
@@ -303,19 +306,19 @@ def _moved(example: Example, move: Callable[[np.ndarray, int], np.ndarray]) -> E
         return None if x is None else move(np.ascontiguousarray(x), cv2.INTER_NEAREST)
 
     moved = _mapped(example, linear, linear, nearest)
-    # Nobody may be moved out of the picture.
+    # Keep the example if the person would be moved out of the image.
     return moved if moved.modal.any() else example
 
 
 def _mapped(example: Example, picture: _Change, mask: _Change, labels: _Change) -> Example:
-    """Each array through the function of its kind."""
+    """Apply to each array the function for its kind."""
     kinds = {"image": picture, "complete": picture, "parsing": labels}
     new: dict[str, Any] = {f.name: kinds.get(f.name, mask)(getattr(example, f.name)) for f in fields(example)}
     return replace(example, **new)
 
 
 def _matrix(size: int, amount: float, random: np.random.Generator) -> np.ndarray:
-    """Scales of each axis, a rotation and a shift, all about the centre."""
+    """A random affine map about the centre: a scale for each axis, a rotation and a shift."""
     sx, sy = np.exp(random.normal(size=2) * amount * (1.0, 0.5))
     angle = random.normal() * 0.5 * amount
     shift = random.normal(size=2) * 0.5 * amount * size
@@ -325,17 +328,17 @@ def _matrix(size: int, amount: float, random: np.random.Generator) -> np.ndarray
 
 
 _BEND_CELLS = 5
-"""Knots of the bending along each side: a limb's length apart, so that it bends bodies and leaves outlines smooth."""
+"""Knots of the bending along each side: about a limb's length apart, so that bodies bend and outlines stay smooth."""
 
 
 def _shifts(size: int, amount: float, random: np.random.Generator) -> np.ndarray:
-    """Random shifts in pixels, float32 size x size x 2: smooth between knots, where they deviate by `amount` x size."""
+    """Random shifts in pixels, float32 size x size x 2: smooth between knots, standard deviation `amount` x size."""
     knots = (random.normal(size=(_BEND_CELLS, _BEND_CELLS, 2)) * amount * size).astype(np.float32)
     return cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _colour_table(strength: float, random: np.random.Generator) -> np.ndarray:
-    """Gamma, contrast, brightness and tint at random, as a table uint8 256 x 1 x 3."""
+    """Random gamma, contrast, brightness and tint as a lookup table, uint8 256 x 1 x 3."""
     gamma = math.exp(0.3 * strength * random.uniform(-1, 1))
     contrast = math.exp(0.25 * strength * random.uniform(-1, 1))
     brightness = 25 * strength * random.uniform(-1, 1)

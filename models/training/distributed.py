@@ -1,4 +1,4 @@
-"""Several processes under `torchrun`, one per GPU or core: who am I, how many are we, and averages over all."""
+"""Several processes under `torchrun`, one per GPU or core: rank, number of processes, and averages over all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deocc_bench.core.errors import UsageError
 
 @dataclass(frozen=True)
 class World:
-    """This process among its peers; `device` is where it computes."""
+    """The rank of this process, the number of processes, and the device of this process."""
 
     rank: int
     size: int
@@ -24,11 +24,11 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints progress."""
         return self.rank == 0
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """The values averaged over all processes; every process must call this with the same names."""
+        """Average the values over all processes; every process must call this with the same names."""
         if self.size == 1 or not values:
             return values
         tensor = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
@@ -36,7 +36,7 @@ class World:
         return dict(zip(values, (tensor / self.size).tolist(), strict=True))
 
     def agree(self, value: float) -> float:
-        """The first process's value, for all: clocks differ, schedules must not."""
+        """Return the first process's value in all processes, because clocks differ but schedules must not."""
         if self.size == 1:
             return value
         tensor = torch.tensor([value], dtype=torch.float64, device=self.device)
@@ -44,9 +44,10 @@ class World:
         return float(tensor.item())
 
     def average_gradients(self, net: nn.Module) -> None:
-        """Every process's gradients become their mean, in one exchange; a parameter that one process lacks counts as 0.
+        """Replace the gradients by their mean over all processes, in one exchange; a missing gradient counts as 0.
 
-        By hand and not through `DistributedDataParallel`, which has to be told what data without parsing leaves unused.
+        This does not use `DistributedDataParallel`, which would need to know the parameters that stay unused if the
+        data has no parsing.
         """
         parameters = [p for p in net.parameters() if p.requires_grad]
         if self.size > 1 and parameters:
@@ -56,7 +57,7 @@ class World:
                 p.grad = part.view_as(p).clone(memory_format=torch.preserve_format)
 
     def average_buffers(self, net: nn.Module) -> None:
-        """The same for running statistics, which every process gathers from its own samples."""
+        """Average the running statistics, which every process collects from its own samples."""
         buffers = [b for b in net.buffers() if b.is_floating_point()]
         if self.size > 1 and buffers:
             flat = torch.cat([b.flatten() for b in buffers])
@@ -65,26 +66,27 @@ class World:
                 b.copy_(part.view_as(b))
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have reached this call."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
 def world(device: str = "auto", batch: int = 1) -> Iterator[World]:
-    """The group that `torchrun` started, or a world of one.
+    """Join the process group that `torchrun` started, or return a world of one process.
 
-    gloo on CPUs, NCCL on GPUs, one GPU per local rank. Torn down at the end.
+    Uses gloo on CPUs and NCCL on GPUs, with one GPU per local rank. The group is destroyed at the end.
 
     Args:
-        batch: samples a step over all processes.
+        device: "auto", "cpu" or "cuda".
+        batch: samples per step over all processes.
 
     Raises:
-        UsageError: no such device, or a batch that can't be shared evenly.
+        UsageError: no such device, or a batch that can't be divided evenly among the processes.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if batch % size:
-        raise UsageError(f"optim.batch {batch} can't be shared evenly by {size} processes; choose a multiple")
+        raise UsageError(f"optim.batch {batch} can't be divided evenly among {size} processes; choose a multiple")
     gpus = torch.cuda.is_available()
     if device == "cuda" and not gpus:
         raise UsageError("run.device is cuda, but torch sees no GPU; set run.device=cpu or install a CUDA torch")

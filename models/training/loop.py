@@ -30,11 +30,12 @@ CHECKPOINT, WEIGHTS = "last.ckpt", "weights.safetensors"
 
 @dataclass
 class Validation:
-    """How a network is judged during a run.
+    """How a network is scored during a run.
 
     Args:
         score: network in evaluation mode -> metric values by id.
-        metric: the one that decides which weights are kept; higher_is_better: its direction.
+        metric: id of the metric that decides which weights are kept.
+        higher_is_better: direction of that metric.
     """
 
     score: Callable[[nn.Module], Mapping[str, float]]
@@ -47,16 +48,16 @@ class Job:
     """One run.
 
     Args:
-        net: what is trained, in place.
-        stage: what it learns.
-        feed: the training examples.
+        net: the network; it is trained in place.
+        stage: loss terms and forward pass of the stage.
+        feed: training examples.
         config: all settings.
-        out: the run's folder.
-        identity: what a checkpoint must agree with to be resumed (preset, network configuration, data); JSON-able.
-        save: writes weights: (network, path, how they came about).
-        validation: None for none.
-        resume: go on from the folder's checkpoint.
-        say: takes lines of progress.
+        out: folder of the run.
+        identity: preset, network configuration and data, JSON-able; a checkpoint is resumed only if it has the same.
+        save: writes weights: (network, path, training record).
+        validation: None for no validation.
+        resume: continue from the checkpoint in the folder.
+        say: receives lines of progress.
     """
 
     net: nn.Module
@@ -72,15 +73,16 @@ class Job:
 
 
 def train(job: Job, world: World) -> dict[str, Any]:
-    """Run or resume a job to its end.
+    """Run a job to its end, or resume it.
 
     Returns:
         The record that is stored with the weights: steps, samples, seconds, last losses, validation.
 
     Raises:
-        UsageError: neither steps nor minutes, or a folder that holds a run already.
-        InputError: the checkpoint is of another run, or broken.
-        DeoccError: the loss is no number (says at which step; the last checkpoint is kept), or the disk is full.
+        UsageError: neither steps nor minutes are set.
+        InputError: the folder already contains a run, or the checkpoint is broken or belongs to a different run.
+        DeoccError: the loss is not finite (the message names the step; the last checkpoint is kept), or the disk is
+            full.
     """
     run = _Run(job, world)
     run.begin()
@@ -126,7 +128,7 @@ class _Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a resumed run must share with the one that was stopped. The length may change."""
+        """The settings that a resumed run must share with the stopped one. The length may change."""
         settings = self.config.plain()
         settings["optim"] = {k: v for k, v in settings["optim"].items() if k not in ("steps", "minutes")}
         settings.pop("run")
@@ -134,7 +136,7 @@ class _Run:
         return {**self.job.identity, "seed": self.config.run.seed, "settings": settings}
 
     def begin(self) -> None:
-        """Prepare the folder, or take up the checkpoint."""
+        """Prepare the folder, or load the checkpoint."""
         job, path = self.job, self.job.out / CHECKPOINT
         if job.resume:
             checkpoint = read_checkpoint(path)
@@ -144,15 +146,15 @@ class _Run:
             self.step, self.seconds, self.best = int(state["step"]), float(state["seconds"]), state["best"]
             self.scores, self.losses = dict(state["scores"]), dict(state["losses"])
         elif path.exists():
-            raise InputError(job.out, "already holds a run", "go on with --resume, or choose another --out")
-        # Nobody writes before all have looked.
+            raise InputError(job.out, "already contains a run", "continue it with --resume, or choose another --out")
+        # All processes must have checked the folder before one writes to it.
         self.world.wait()
-        upto = self.step if job.resume else None
+        last_step = self.step if job.resume else None
         if self.world.first:
             job.out.mkdir(parents=True, exist_ok=True)
             sweep_temporary(job.out)
-            self.log = Log(job.out / LOG_FILE, upto)
-            self.validations = Log(job.out / VALIDATION_FILE, upto)
+            self.log = Log(job.out / LOG_FILE, last_step)
+            self.validations = Log(job.out / VALIDATION_FILE, last_step)
         count, world = len(job.feed.source), self.world
         stream = Stream(count, self.config.optim.batch, self.config.run.seed, self.step, world.rank, world.size)
         self._batches = batches(job.feed, stream, self.config.data.workers)
@@ -165,7 +167,7 @@ class _Run:
         self.done = progress(self.config.optim, self.step, self.seconds)
 
     def step_once(self) -> None:
-        """One step, and what is due after it."""
+        """Run one step, then log, validate and save if due."""
         optim = self.config.optim
         scale = factor(optim, self.step, self.done)
         for optimiser, lr in zip(self.optimisers.values(), (optim.lr, optim.adversary_lr), strict=False):
@@ -186,7 +188,7 @@ class _Run:
             self._report(optim.lr * scale)
 
     def _learn(self, batch: TrainingBatch) -> dict[str, float]:
-        """Gradients of all parts, one optimiser step; returns the terms' values."""
+        """Compute the gradients of all parts and take one optimiser step; return the values of the terms."""
         config, parts = self.config, batch.parts(self.config.optim.accumulate)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
@@ -213,7 +215,7 @@ class _Run:
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), config.optim.clip or math.inf)
         self._check({"norm of the gradient": float(norm)})
         if self.adversary:
-            # The adversary is not clipped; what it must not learn from is found before it has.
+            # The adversary's gradient is not clipped, so check it before the optimiser step.
             self._check({"norm of the adversary's gradient": _norm(self.adversary)})
         for optimiser in self.optimisers.values():
             optimiser.step()
@@ -224,11 +226,11 @@ class _Run:
         if bad:
             raise DeoccError(
                 f"the {bad[-1]} is {values[bad[-1]]} at step {self.step + 1}; the last good state is kept in "
-                f"{self.job.out / CHECKPOINT}; begin anew with a lower optim.lr or a lower weight of that term"
+                f"{self.job.out / CHECKPOINT}; start again with a lower optim.lr or a lower weight of that term"
             )
 
     def _report(self, lr: float) -> None:
-        """A line of the log; then checkpoint and validation, if due: only here, so that a log resumes exactly."""
+        """Write a log row, then validate and save if due. Both happen only here, so that a log resumes exactly."""
         job, run = self.job, self.config.run
         now = time.monotonic()
         rate = self.counted * self.config.optim.batch / max(1e-9, now - self.mark)
@@ -259,9 +261,9 @@ class _Run:
         return f"step {self.step}{of}  loss {self.losses['loss']:.4f}  ({terms})  {rate:.1f} samples/s  {clock} left"
 
     def _validate(self, validation: Validation) -> None:
-        """Score the averaged network in the first process; the best weights so far are written."""
+        """Score the averaged network in the first process, and write the weights if they are the best so far."""
         if self.world.first:
-            scores = dict(validation.score(self.judge()))
+            scores = dict(validation.score(self.final_net()))
             self.scores = scores
             self.validations.add({"step": self.step, "seconds": round(self.seconds, 1), **scores})
             self.job.say(f"step {self.step}  validation  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
@@ -272,12 +274,12 @@ class _Run:
                 self._write_weights()
         self.world.wait()
 
-    def judge(self) -> nn.Module:
-        """The network that is scored and kept: the average where there is one."""
+    def final_net(self) -> nn.Module:
+        """The network that is scored and stored: the moving average if there is one."""
         return self.average.net if self.average else self.net
 
     def checkpoint(self) -> None:
-        """Write the state of the run, and the weights where no validation chooses them."""
+        """Write the state of the run and, without validation, the weights."""
         if not self.world.first:
             return
         state = {
@@ -292,13 +294,13 @@ class _Run:
             self._write_weights()
 
     def _write_weights(self) -> None:
-        net = self.judge()
+        net = self.final_net()
         training = net.training
         self.job.save(net.eval(), self.job.out / WEIGHTS, self.record())
         net.train(training)
 
     def record(self) -> dict[str, Any]:
-        """How the weights came about."""
+        """The training record that is stored with the weights."""
         return {
             **self.job.identity,
             "settings": self.config.plain(),
@@ -314,12 +316,12 @@ class _Run:
         }
 
     def finish(self) -> dict[str, Any]:
-        """The run's record."""
+        """Wait for all processes and return the training record."""
         self.world.wait()
         return self.record()
 
     def close(self) -> None:
-        """End the processes that make samples."""
+        """End the worker processes that make samples."""
         self._batches = None
 
 
@@ -328,7 +330,7 @@ def _norm(net: nn.Module) -> float:
 
 
 def _optimiser(net: nn.Module, optim: OptimConfig, lr: float) -> Optimizer:
-    """Biases and normalisation are not decayed."""
+    """Create the optimiser; biases and normalisation parameters have no weight decay."""
     parameters = [p for p in net.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.dim() > 1]
     groups = [

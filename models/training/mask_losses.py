@@ -1,7 +1,7 @@
-"""The loss terms of stage 1, mask completion: a function each, and the table `MASK_TERMS`.
+"""The loss terms of stage 1, mask completion: one function per term, and the table `MASK_TERMS`.
 
-Terms of the paper follow the supplement with its known defects mended: what is taken on masks is taken on
-probabilities, so that it carries a gradient, and the adversarial term reaches the generator.
+The paper's terms follow its supplement, with two known defects corrected: terms on masks use probabilities, so that
+they have a gradient, and the adversarial term reaches the generator.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from deocc_bench.models.training.losses import SMOOTH, adversary_loss, generator
 from deocc_bench.models.training.perceptual import Features
 from deocc_bench.models.training.terms import Term, met_needs
 
-# The label of pixels whose parsing is not known.
+# The label of pixels without ground truth for the parsing.
 IGNORED = 255
 
 
 @dataclass(frozen=True)
 class MaskTarget:
-    """What the mask stage learns from; float N x 1 x H x W in [0, 1] unless said otherwise.
+    """Ground truth of the mask stage.
 
     Args:
-        image: float N x 3 x H x W in [-1, 1], as the network reads it.
-        amodal, modal: true masks.
-        known: 0 where the truth of the masks is not known (a bag that hides or is not part of the person).
-        parsing: int64 N x H x W, LIP ids of the whole person, 255 ignored; None where the data has none.
+        image: float N x 3 x H x W in [-1, 1], the network's input.
+        amodal, modal: true masks, float N x 1 x H x W in [0, 1].
+        known: float N x 1 x H x W in {0, 1}; 0 where the masks have no ground truth (regions occluded by bags).
+        parsing: int64 N x H x W, LIP ids of the whole person, 255 is ignored; None if the data has none.
     """
 
     image: Tensor
@@ -41,17 +41,17 @@ class MaskTarget:
 
 
 class MaskComparison:
-    """Logits of the mask network beside the truth.
+    """The logits of the mask network and their ground truth.
 
     Args:
-        logits: the network's.
-        target: the truth.
-        config: `visible_weight` and `union` shape the terms.
-        vgg: for the perceptual term.
+        logits: output of the network.
+        target: ground truth.
+        config: loss settings, of which the terms read `visible_weight` and `union`.
+        vgg: VGG-16, for the perceptual term.
         adversary: `D_m`, for the adversarial term.
 
-    `amodal` and `modal` are probabilities, float32 N x 1 x H x W, `amodal_margin` and `modal_margin` the differences of
-    the two logits they come from; those of the modal mask are None for a network that refines none.
+    `amodal` and `modal` are probabilities, float32 N x 1 x H x W; `amodal_margin` and `modal_margin` are the
+    differences of the corresponding two logits. Those of the modal mask are None for a network without modal output.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class MaskComparison:
 
 
 def foreground(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Two logits N x 2 x H x W -> their margin and the foreground's probability, float32 N x 1 x H x W.
+    """Convert two logits N x 2 x H x W to their margin and the foreground probability, float32 N x 1 x H x W.
 
-    The cross-entropy of two classes is the binary one of the margin, at half the work.
+    The cross-entropy of two classes equals the binary cross-entropy of the margin, which needs half the work.
     """
     margin = (logits[:, 1:2] - logits[:, 0:1]).float()
     return margin, torch.sigmoid(margin)
@@ -127,21 +127,21 @@ def _adversarial(c: MaskComparison) -> Tensor:
     return generator_loss(c.adversary(c.target.image, c.amodal))
 
 
-# The order is that of the sum, which decides its last bit.
+# The order of the rows is the order of summation, which affects the last bit of the sum.
 MASK_TERMS: tuple[Term[MaskComparison], ...] = (
     Term("amodal", _amodal, "cross-entropy of the amodal mask", {"paper": 0.5, "quick": 1.0}),
     Term("modal", _modal, "cross-entropy of the modal mask", {"paper": 0.5, "quick": 1.0}),
     Term(
         "parsing_modal",
         _parsing_modal,
-        "cross-entropy of the visible part's parsing, 20 classes",
+        "cross-entropy of the modal parsing, 20 classes",
         {"paper": 0.1, "quick": 0.1},
         needs=("parsing",),
     ),
     Term(
         "parsing_amodal",
         _parsing_amodal,
-        "cross-entropy of the whole person's parsing, 20 classes",
+        "cross-entropy of the amodal parsing, 20 classes",
         {"paper": 0.1, "quick": 0.1},
         needs=("parsing",),
     ),
@@ -159,13 +159,13 @@ MASK_TERMS: tuple[Term[MaskComparison], ...] = (
 
 
 def mask_adversary_loss(adversary: nn.Module, logits: MaskLogits, target: MaskTarget) -> Tensor:
-    """What `D_m` learns from: true amodal masks against the network's probabilities (detached)."""
+    """Loss of `D_m`: true amodal masks against the network's probabilities (detached)."""
     fake = foreground(logits.amodal)[1].detach()
     return adversary_loss(adversary(target.image, target.amodal), adversary(target.image, fake))
 
 
 def soft_iou_loss(probability: Tensor, truth: Tensor, where: Tensor) -> Tensor:
-    """1 - soft IoU in the region `where`, mean over samples that have something there; all N x 1 x H x W."""
+    """1 - soft IoU within the region `where`, averaged over the samples; all arguments are N x 1 x H x W."""
     p, t = probability * where, truth * where
     inter = (p * t).sum(dim=(1, 2, 3))
     union = (p + t).sum(dim=(1, 2, 3)) - inter
@@ -187,7 +187,7 @@ def _parsing(c: MaskComparison, logits: Tensor | None, labels: Tensor) -> Tensor
     if logits is None:
         return None
     wanted = labels.masked_fill(c.target.known[:, 0] <= 0, IGNORED)
-    # A network that works on patches gives its parsing once a patch.
+    # A network that works on patches predicts one parsing label per patch.
     step = wanted.shape[-1] // logits.shape[-1]
     wanted = wanted[:, step // 2 :: step, step // 2 :: step]
     return F.cross_entropy(logits.float(), wanted, ignore_index=IGNORED)

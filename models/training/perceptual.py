@@ -1,4 +1,4 @@
-"""VGG-16 features for the perceptual, style and correlation terms, from a weights file that the user gives."""
+"""VGG-16 features for the perceptual, style and correlation terms, from a weights file provided by the user."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 
 from deocc_bench.core.errors import InputError
 
-# pool1..3 of a picture N x 3 x H x W in [-1, 1].
+# Returns pool1..3 of an image N x 3 x H x W in [-1, 1].
 Features: TypeAlias = Callable[[Tensor], list[Tensor]]
 
-# Position in the usual `features` list -> (inputs, outputs), and the blocks that a pooling ends.
+# Position in the usual `features` list -> (input channels, output channels), and the blocks that end with a pooling.
 _LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256), 14: (256, 256)}
 _BLOCKS = ((0, 2), (5, 7), (10, 12, 14))
-# The means and deviations of ImageNet, which the network was trained with, for pictures in [0, 1].
+# Means and standard deviations of ImageNet, used to train the network, for images in [0, 1].
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
 
 class Vgg16(nn.Module):
-    """The first seven convolutions of VGG-16 (Simonyan & Zisserman, ICLR 2015), frozen; gives pool1, pool2, pool3."""
+    """The first seven convolutions of VGG-16 (Simonyan & Zisserman, ICLR 2015), frozen; returns pool1, pool2, pool3."""
 
     mean: Tensor
     deviation: Tensor
@@ -40,7 +40,7 @@ class Vgg16(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
-        """N x 3 x H x W in [-1, 1] -> three features, at a half, a quarter and an eighth of the size."""
+        """N x 3 x H x W in [-1, 1] -> three features, at one half, one quarter and one eighth of the size."""
         x = ((picture.float() + 1) / 2 - self.mean) / self.deviation
         found = []
         for block in _BLOCKS:
@@ -52,10 +52,10 @@ class Vgg16(nn.Module):
 
 
 def load_vgg(path: str | Path) -> Vgg16:
-    """VGG-16 from a safetensors file or a state dict saved by torch (`features.0.weight`, ...; no pickled code is run).
+    """Load VGG-16 from a safetensors file or a torch state dict (`features.0.weight`, ...) without pickled code.
 
     Raises:
-        InputError: no such file, not a state dict, or tensors missing or of other shapes.
+        InputError: no such file, not a state dict, or tensors are missing or have wrong shapes.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,13 +65,13 @@ def load_vgg(path: str | Path) -> Vgg16:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    # torch raises whatever its reader of zip files or pickles meets in a broken file.
+    # For a broken file, torch raises whatever its zip or pickle reader raises.
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(path, f"can't be read as weights ({first})", "give a safetensors file") from error
     net = Vgg16()
     if not isinstance(state, dict):
-        raise InputError(path, "holds no state dict", "save the network's state_dict()")
+        raise InputError(path, "contains no state dict", "save the network's state_dict()")
     wanted = {}
     for i in _LAYERS:
         for kind in ("weight", "bias"):
@@ -86,12 +86,12 @@ def load_vgg(path: str | Path) -> Vgg16:
 
 
 def gram(feature: Tensor) -> Tensor:
-    """Channel Gram matrix, N x C x H x W -> N x C x C, over C H W."""
+    """Channel Gram matrix, N x C x H x W -> N x C x C, divided by C H W."""
     flat = feature.flatten(2)
     return flat @ flat.transpose(1, 2) / (feature.shape[1] * flat.shape[2])
 
 
 def correlation_matrix(feature: Tensor) -> Tensor:
-    """Spatial Gram matrix, N x C x H x W -> N x HW x HW, over C H W."""
+    """Spatial Gram matrix, N x C x H x W -> N x HW x HW, divided by C H W."""
     flat = feature.flatten(2)
     return flat.transpose(1, 2) @ flat / (feature.shape[1] * flat.shape[2])

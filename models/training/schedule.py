@@ -12,14 +12,14 @@ from deocc_bench.models.training.config import OptimConfig
 
 
 def progress(optim: OptimConfig, step: int, seconds: float) -> float:
-    """How much of the run is over, in [0, 1]: the larger of the shares of its steps and of its minutes."""
+    """The finished share of the run, in [0, 1]: by steps or by time, whichever is larger."""
     by_steps = step / optim.steps if optim.steps else 0.0
     by_time = seconds / (60 * optim.minutes) if optim.minutes else 0.0
     return min(1.0, max(by_steps, by_time))
 
 
 def factor(optim: OptimConfig, step: int, done: float) -> float:
-    """What the learning rate is multiplied with: linear warm-up by steps, cosine over the progress of the run."""
+    """The factor of the learning rate: linear warm-up by steps times a cosine over the progress of the run."""
     warm = min(1.0, (step + 1) / (optim.warmup + 1))
     return warm * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -27,7 +27,7 @@ def factor(optim: OptimConfig, step: int, done: float) -> float:
 class MovingAverage:
     """Exponential moving average of a network's parameters and buffers, in `net`.
 
-    The decay at step t is min(decay, (1 + t) / (20 + t)): a young average forgets the random start soon.
+    The decay at step t is min(decay, (1 + t) / (20 + t)), so the average quickly forgets the random initialisation.
     """
 
     def __init__(self, source: nn.Module, decay: float) -> None:
@@ -36,7 +36,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, source: nn.Module, step: int) -> None:
-        """Take in the network after step `step` (1 for the first)."""
+        """Update the average with the network after step `step` (1 for the first)."""
         share = 1 - min(self.decay, (1 + step) / (20 + step))
         averaged = self.net.state_dict()
         for name, value in source.state_dict().items():

@@ -1,4 +1,4 @@
-"""Which settings a run gets: its recipe's, a TOML file over them, `key=value` pairs over that; and back to TOML."""
+"""Settings of a run: defaults of the recipe, overridden by a TOML file, then by `key=value` pairs; and back to TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deocc_bench.models.training.terms import recipe_weights
 
 
 def default_config(stage: str, recipe: Recipe) -> TrainConfig:
-    """The defaults of a stage ("mask" or "content") in a recipe: its weights of the loss terms, and its settings."""
+    """The defaults of a stage ("mask" or "content") in a recipe: weights of the loss terms and other settings."""
     config = TrainConfig(loss=LossConfig(recipe_weights(STAGES[stage].terms, recipe.name)))
     for key, value in recipe.settings(stage).items():
         config = _laid_over(config, _nested(key, value), "", stage)
@@ -28,11 +28,12 @@ def default_config(stage: str, recipe: Recipe) -> TrainConfig:
 def read_config(
     base: TrainConfig, stage: str, path: str | Path | None = None, pairs: Sequence[str] = ()
 ) -> TrainConfig:
-    """`base` with a TOML file and then `key=value` pairs laid over it, e.g. `optim.lr=0.001`, `loss.weights.style=40`.
+    """Override `base` by a TOML file, then by `key=value` pairs, e.g. `optim.lr=0.001`, `loss.weights.style=40`.
 
     Raises:
-        InputError: no such file, not TOML, a key that is not known (with the nearest one), or a value of another type.
-        UsageError: the same in a pair.
+        InputError: no such file, not TOML, an unknown key (the message suggests the nearest one), or a value of the
+            wrong type.
+        UsageError: an unknown key or a value of the wrong type in a pair.
     """
     config = base
     if path is not None:
@@ -41,11 +42,11 @@ def read_config(
         except FileNotFoundError:
             raise InputError(path, "no such file", "check the path") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(path, f"not a TOML file that can be read ({error})", "mend that line") from error
+            raise InputError(path, f"is not valid TOML ({error})", "correct the file") from error
         try:
             config = _laid_over(config, content, "", stage)
         except UsageError as error:
-            raise InputError(path, str(error), "mend the file") from error
+            raise InputError(path, str(error), "correct the file") from error
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
@@ -55,7 +56,7 @@ def read_config(
 
 
 def to_toml(config: TrainConfig) -> str:
-    """The configuration as TOML text that `read_config` reads back to the same one."""
+    """Convert the configuration to TOML text, from which `read_config` restores it exactly."""
     lines: list[str] = []
 
     def write(table: Mapping[str, Any], name: str) -> None:

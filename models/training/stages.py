@@ -1,4 +1,4 @@
-"""The two stages as the loop sees them: from a batch to loss terms, and what their adversary learns from."""
+"""The two stages as seen by the training loop: from a batch to the loss terms and the adversary's loss."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from deocc_bench.models.training.mask_losses import MASK_TERMS, MaskComparison, 
 from deocc_bench.models.training.perceptual import Features
 from deocc_bench.models.training.terms import Compared, Term, evaluate, needing
 
-# The loss terms, and a function adversary -> its own loss on the same pictures.
+# The loss terms, and a function that returns the adversary's own loss on the same images.
 Outcome: TypeAlias = tuple[dict[str, Tensor], Callable[[nn.Module], Tensor]]
 
 
 class Stage(ABC, Generic[Compared]):
-    """What is learned: the terms of a stage, and how a batch becomes what they compare.
+    """A stage of training: its loss terms, and the forward pass that they compare with the ground truth.
 
     Args:
-        loss: weights of the terms, and what shapes them.
-        vgg: for the terms that need it; None leaves them out.
+        loss: weights and options of the terms.
+        vgg: VGG-16 for the terms that need it; None turns them off.
     """
 
     kind: ClassVar[str]
@@ -45,23 +45,23 @@ class Stage(ABC, Generic[Compared]):
 
     @property
     def needs_adversary(self) -> bool:
-        """Whether a term is wanted that an adversary judges."""
+        """Whether a term with a positive weight needs an adversary."""
         return bool(needing(self.terms, self.loss.weights, "adversary"))
 
     @abstractmethod
     def adversary(self) -> nn.Module:
-        """A fresh adversary of this stage."""
+        """Create a new adversary for this stage."""
 
     @abstractmethod
     def compare(self, net: nn.Module, batch: TrainingBatch, adversary: nn.Module | None) -> Compared:
-        """One forward pass under the caller's autocast, beside the truth in float32."""
+        """Run one forward pass under the caller's autocast, and pair it with the ground truth in float32."""
 
     @abstractmethod
     def adversary_loss(self, adversary: nn.Module, compared: Compared) -> Tensor:
-        """What the adversary learns from; nothing of it reaches the network."""
+        """The adversary's own loss; it has no gradient with respect to the network."""
 
     def learn(self, net: nn.Module, batch: TrainingBatch, adversary: nn.Module | None) -> Outcome:
-        """The loss terms of a batch, and what the adversary learns from."""
+        """Compute the loss terms of a batch, and return a function for the adversary's loss."""
         compared = self.compare(net, batch, adversary)
         with _full_precision(batch):
             values = evaluate(self.terms, compared, self.loss.weights)
@@ -69,7 +69,7 @@ class Stage(ABC, Generic[Compared]):
 
 
 class MaskStage(Stage[MaskComparison]):
-    """Refined mask completion; any network `(image, initial mask) -> MaskLogits` can be trained as one."""
+    """Refined mask completion. It can train any network with the signature `(image, initial mask) -> MaskLogits`."""
 
     kind = "mask"
     terms = MASK_TERMS
@@ -91,7 +91,7 @@ class MaskStage(Stage[MaskComparison]):
 
 
 class ContentStage(Stage[ContentComparison]):
-    """Parsing guided content recovery, from true masks and the true parsing (nothing where there is none)."""
+    """Parsing guided content recovery from the true masks and the true parsing (all background if there is none)."""
 
     kind = "content"
     terms = CONTENT_TERMS
@@ -104,7 +104,7 @@ class ContentStage(Stage[ContentComparison]):
     def compare(self, net: nn.Module, batch: TrainingBatch, adversary: nn.Module | None) -> ContentComparison:
         """See `Stage.compare`."""
         assert batch.complete is not None
-        # Partial convolutions know valid and invalid pixels, nothing between.
+        # Partial convolutions need binary masks: a pixel is either valid or invalid.
         modal, amodal = (batch.modal >= 0.5).float(), (batch.amodal >= 0.5).float()
         erased, visible = content_input(batch.image, modal, amodal)
         labels = batch.parsing
@@ -126,7 +126,7 @@ STAGES: Mapping[str, type[Stage[Any]]] = {stage.kind: stage for stage in (MaskSt
 
 
 def _full_precision(batch: TrainingBatch) -> torch.autocast:
-    """Losses are computed in float32, whatever the caller's autocast."""
+    """Compute losses in float32, regardless of the caller's autocast."""
     return torch.autocast(batch.image.device.type, enabled=False)
 
 

@@ -1,4 +1,4 @@
-"""What a loss term is: one row that holds all there is to know about it. `STAGES` (stages.py) has the tables."""
+"""Loss terms: each term is defined by one row of a table. `STAGES` (stages.py) refers to the tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-# What a term may need beside the network's answer and the masks -> what is said where it is missing.
+# Inputs that a term may need in addition to the prediction and the masks -> message if the input is missing.
 NEEDS: Mapping[str, str] = {
     "parsing": "no parsing in the data",
     "vgg": "no VGG-16 weights (loss.vgg)",
@@ -18,11 +18,11 @@ NEEDS: Mapping[str, str] = {
 
 
 class Comparison(Protocol):
-    """A network's answer beside the truth: what the functions of a stage's terms are called with."""
+    """A prediction and its ground truth: the argument of the functions of a stage's terms."""
 
     @property
     def available(self) -> set[str]:
-        """Which of `NEEDS` are there."""
+        """The subset of `NEEDS` that is available."""
         ...
 
 
@@ -34,11 +34,11 @@ class Term(Generic[Compared]):
     """One loss term.
 
     Args:
-        name: in settings (`loss.weights.NAME`), logs and documents.
-        function: comparison -> its value, a scalar with a gradient; None where the network has no such output.
-        meaning: half a sentence for the documents.
-        weights: its weight in each recipe (`deocc_bench.models.config.Recipe`); 0 where it is not named.
-        needs: of `NEEDS`; where one is missing the term is left out, and the run says so.
+        name: name in settings (`loss.weights.NAME`), logs and documents.
+        function: comparison -> value, a scalar with a gradient; None if the network has no such output.
+        meaning: short description for the documents.
+        weights: weight in each recipe (`deocc_bench.models.config.Recipe`); 0 for recipes that are not listed.
+        needs: keys of `NEEDS`; if one is not available, the term is left out, and the run reports it.
     """
 
     name: str
@@ -48,14 +48,14 @@ class Term(Generic[Compared]):
     needs: tuple[str, ...] = ()
 
 
-def met_needs(**there: object) -> set[str]:
-    """Those of `NEEDS` that are not None."""
-    assert set(there) == set(NEEDS), there
-    return {need for need, value in there.items() if value is not None}
+def met_needs(**values: object) -> set[str]:
+    """The subset of `NEEDS` whose value is not None."""
+    assert set(values) == set(NEEDS), values
+    return {need for need, value in values.items() if value is not None}
 
 
 def evaluate(terms: Iterable[Term[Compared]], compared: Compared, weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """The unweighted values, by name, of the terms that have a weight over 0 and what they need."""
+    """The unweighted values, by name, of the terms that have a positive weight and whose needs are met."""
     available = compared.available
     values: dict[str, Tensor] = {}
     for term in weighted(terms, weights):
@@ -66,12 +66,12 @@ def evaluate(terms: Iterable[Term[Compared]], compared: Compared, weights: Mappi
 
 
 def weighted(terms: Iterable[Term[Compared]], weights: Mapping[str, float]) -> list[Term[Compared]]:
-    """The terms with a weight over 0."""
+    """The terms with a positive weight."""
     return [term for term in terms if weights.get(term.name, 0) > 0]
 
 
 def needing(terms: Sequence[Term[Any]], weights: Mapping[str, float], need: str) -> list[str]:
-    """Names of the terms with a weight over 0 that need `need`."""
+    """Names of the terms with a positive weight that need `need`."""
     return [term.name for term in weighted(terms, weights) if need in term.needs]
 
 

@@ -11,7 +11,7 @@ from deocc_bench.core.masks import mask_iou
 from deocc_bench.core.types import Batch, Sample
 from deocc_bench.models.initial_mask_trust import (
     WEIGHT,
-    given_mask_log_odds,
+    initial_mask_log_odds,
     network_surprise,
     outline_detail,
     trusted_masks,
@@ -41,7 +41,7 @@ def test_trust_rises_with_detail_and_falls_with_surprise() -> None:
     coarse = through_grid(fine, 28)
     assert outline_detail(fine) > outline_detail(coarse)
     weights = [
-        given_mask_log_odds(mask, nats)[mask].min()
+        initial_mask_log_odds(mask, nats)[mask].min()
         for mask, nats in ((fine, 0.8), (fine, 3.0), (coarse, 0.8), (coarse, 3.0))
     ]
     assert weights[0] > 0.9 * WEIGHT
@@ -51,12 +51,12 @@ def test_trust_rises_with_detail_and_falls_with_surprise() -> None:
 
 def test_signs_and_shape() -> None:
     mask = _ragged()
-    found = given_mask_log_odds(mask, 1.0)
+    found = initial_mask_log_odds(mask, 1.0)
     assert found.shape == mask.shape
     assert found.dtype == np.float32
     assert (found[mask] > 0).all()
     assert (found[~mask] < 0).all()
-    assert np.isfinite(given_mask_log_odds(np.zeros((64, 64), bool), 1.0)).all()
+    assert np.isfinite(initial_mask_log_odds(np.zeros((64, 64), bool), 1.0)).all()
 
 
 def test_surprise_is_the_cross_entropy_per_pixel_of_the_outline() -> None:

@@ -305,9 +305,9 @@ def test_a_checkpoint_of_another_run_is_refused_and_a_longer_one_is_not(tmp_path
     train(job(tmp_path, config(2)), ALONE)
     other = job(tmp_path, config(4), resume=True)
     other.identity = {"preset": "paper"}
-    with pytest.raises(InputError, match="preset: 'tiny' there, 'paper' here"):
+    with pytest.raises(InputError, match="preset: 'tiny' in the checkpoint, 'paper' here"):
         train(other, ALONE)
-    with pytest.raises(InputError, match=r"optim\.batch: 4 there, 8 here"):
+    with pytest.raises(InputError, match=r"optim\.batch: 4 in the checkpoint, 8 here"):
         train(job(tmp_path, config(4, batch=8), resume=True), ALONE)
     with pytest.raises(InputError, match="--resume"):
         train(job(tmp_path, config(4)), ALONE)

@@ -69,7 +69,7 @@ def test_mask_stage_on_the_fly_then_resumed(tmp_path: Path, capsys: pytest.Captu
     assert [row["step"] for row in read_log(out / "log.csv")] == [1, 2, 3]
     with pytest.raises(InputError, match="branches"):
         run(train, "mask", *PEOPLE, *SHORT, "--out", out, "--resume", "--net", "branches=false")
-    with pytest.raises(InputError, match=r"is of another run \(.*preset: 'tiny' there, 'unet' here"):
+    with pytest.raises(InputError, match=r"belongs to a different run \(.*preset: 'tiny' in the checkpoint, 'unet'"):
         run(train, "mask", *PEOPLE, *SHORT, "--out", out, "--resume", "--preset", "unet")
     started = ["--start", out / "weights.safetensors", "--out", tmp_path / "other"]
     with pytest.raises(InputError, match=r"another configuration \(branches: False here, True in the file"):
@@ -119,7 +119,7 @@ def test_a_dataset_without_parsing_trains_without_those_terms_and_says_so(
     finish(bare, "bare", {"train": lambda: iter(lines)}, {"kind": "test"})
     out = tmp_path / "run"
     run(train, stage, "--data", bare, *SHORT, "--set", f"data.size={size}", "--out", out)
-    assert f"no parsing in the data: trained without {missing}\n" in capsys.readouterr().err
+    assert f"no parsing in the data: training without {missing}\n" in capsys.readouterr().err
     row = read_log(out / "log.csv")[-1]
     assert not set(missing.split(", ")) & set(row)
     assert row[kept] > 0
@@ -129,7 +129,7 @@ def test_a_dataset_without_parsing_trains_without_those_terms_and_says_so(
 def test_terms_that_need_vgg_are_off_with_a_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = ["--set", "loss.weights.perceptual=0.1"]
     run(train, "mask", *PEOPLE, *SHORT, *pairs, "--out", tmp_path / "run")
-    assert "no VGG-16 weights (loss.vgg): trained without perceptual" in capsys.readouterr().err
+    assert "no VGG-16 weights (loss.vgg): training without perceptual" in capsys.readouterr().err
 
 
 @pytest.mark.slow
