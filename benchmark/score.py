@@ -29,6 +29,7 @@ from deocc_bench.metrics import conventions
 from deocc_bench.metrics.aggregate import MetricValue, aggregate, distance_value, per_sample, unavailable
 from deocc_bench.metrics.arrays import SampleArrays, composite, truth_image
 from deocc_bench.metrics.breakdown import Breakdown, breakdown
+from deocc_bench.metrics.definition import MetricSpec
 from deocc_bench.metrics.feature_inputs import DISTRIBUTION_REGIONS, distribution_view
 from deocc_bench.metrics.rows import metrics_to_score, sample_row
 
@@ -97,8 +98,10 @@ def score_folder(
             "predict them, or score fewer samples with --limit"
         )
 
+    specs = metrics_to_score(scoring.task)
+
     def one(sample_id: str) -> tuple[dict[str, Any], str]:
-        result = _score_sample(folder, dataset.record(split, sample_id), scoring)
+        result = _score_sample(folder, dataset.record(split, sample_id), scoring, specs)
         progress(1)
         return result
 
@@ -184,13 +187,14 @@ def pick_draws(tables: Sequence[pd.DataFrame], chosen: Sequence[int]) -> pd.Data
     return to_table([{k: None if v is pd.NA else v for k, v in row.items()} for row in rows])
 
 
-def _score_sample(folder: PredictionFolder, record: SampleRecord, scoring: Scoring) -> tuple[dict[str, Any], str]:
+def _score_sample(
+    folder: PredictionFolder, record: SampleRecord, scoring: Scoring, specs: Sequence[MetricSpec]
+) -> tuple[dict[str, Any], str]:
     prediction = folder.read(record.id, record.size, scoring.task)
-    specs = metrics_to_score(scoring.task)
     sample = _arrays(record, prediction, scoring, {name for spec in specs for name in spec.inputs})
     # The group is the unit of the bootstrap: the source photo, or the person if the dataset identifies people.
     # Occluders behind the person hide no part of them.
-    front = [o["category"] for o in record.occluders if not o.get("behind")]
+    front = [o.category for o in record.truth.front]
     row = identity_row(record.id, record.group_id, front) | sample_row(sample, specs)
     if prediction.image is not None and isinstance(scoring.perceptual, PerceptualDistance):
         row |= extractors.perceptual_row(scoring.perceptual, sample, scoring.device)

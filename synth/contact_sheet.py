@@ -48,7 +48,7 @@ def draw(records: Sequence[SampleRecord], columns: int = 3, side: int = 160) -> 
     for i, record in enumerate(records):
         y, x = _GAP + i // columns * height, _GAP + i % columns * width
         sheet[y : y + side, x : x + 4 * side] = panel(record.load(), side)
-        front = [o["category"] for o in record.occluders if not o.get("behind")]
+        front = [o.category for o in record.truth.front]
         caption = f"{record.split} {record.id}  {record.occlusion_ratio:.2f}  {', '.join(front)}"
         text = caption.encode("ascii", "replace").decode()[: 4 * side // 7]
         cv2.putText(sheet, text, (x + 2, y + side + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA)

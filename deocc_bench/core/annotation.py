@@ -198,6 +198,11 @@ class Annotation(_Record):
     parsing_file_name: str | None = field(default=None, metadata=_TEXT)
     digest: str | None = field(default=None, metadata=_TEXT)
 
+    @property
+    def front(self) -> tuple[OccluderEntry, ...]:
+        """The occluders in front of the person; those behind hide nothing."""
+        return tuple(o for o in self.occluders or () if not o.behind)
+
     @classmethod
     def of_masks(
         cls, *, amodal: RLE, modal: RLE, invisible: RLE, initial: RLE | None = None, **others: Any

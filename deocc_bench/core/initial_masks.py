@@ -154,7 +154,7 @@ def of_record(record: SampleRecord, spec: str, seed: int) -> np.ndarray | None:
     if needs(spec):
         hidden = int(np.count_nonzero(amodal & ~modal))
         parsing = images.read_indices(record.parsing_path) if record.parsing_path else None
-        front = [o["segmentation"] for o in record.occluders if not o.get("behind")]
+        front = [o.segmentation for o in record.truth.front]
         truth = Truth(modal, amodal, front_mask(front, hidden, record.size), parsing)
     return make(spec, truth, rng(seed, "initial-mask", spec, record.id))
 
@@ -169,7 +169,7 @@ def check_split(dataset: DatasetReader, split: str, spec: str) -> None:
     if "occluder" not in needs(spec):
         return
     for record in dataset.records(split):
-        if record.occlusion_ratio > 0 and not record.occluders:
+        if record.occlusion_ratio > 0 and not record.truth.occluders:
             raise DeoccError(f"{dataset.root} ({split}): {record.id}: {lacking(spec, 'occluder')}")
 
 

@@ -245,7 +245,7 @@ _COLUMNS = (
 
 
 def _row(record: SampleRecord) -> tuple[object, ...]:
-    front = [o for o in record.truth.occluders or () if not o.behind]
+    front = record.truth.front
     return (
         *(record.id, record.split, record.group_id, record.human_id, *record.size, record.occlusion_ratio),
         *(len(front), ", ".join(sorted(_categories(record)))),
@@ -255,4 +255,4 @@ def _row(record: SampleRecord) -> tuple[object, ...]:
 
 def _categories(record: SampleRecord) -> set[str]:
     """Categories of the occluders in front of the person."""
-    return {o.category for o in record.truth.occluders or () if not o.behind}
+    return {o.category for o in record.truth.front}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from deocc_bench.core.errors import UsageError
+from deocc_bench.core.options import name_and_value
 from deocc_bench.core.registry import unknown
 
 
@@ -49,15 +49,10 @@ def parse(pairs: Iterable[str], reserved: Iterable[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for pair in pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name.isidentifier():
-            raise UsageError(f"--option {pair!r} must be NAME=VALUE")
+        name, value = name_and_value(pair)
         if name in reserved:
-            raise UsageError(f"--option {pair}: write --{name.replace('_', '-')} {text}")
+            raise UsageError(f"--option {pair}: write --{name.replace('_', '-')} {pair.partition('=')[2]}")
         if name in found:
             raise UsageError(f"--option {name} is given twice")
-        try:
-            found[name] = json.loads(text)
-        except json.JSONDecodeError:
-            found[name] = text
+        found[name] = value
     return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from deocc_bench.core.errors import DeoccError, UsageError, describe_error
+from deocc_bench.core.options import name_and_value
 from deocc_bench.core.registry import Registry, unknown
 from deocc_bench.methods import contract
 from deocc_bench.methods.devices import AUTO, count_gpus, resolve_device
@@ -86,16 +86,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
     Raises:
         UsageError: a text without `=`, or an invalid name.
     """
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        if not sign or not _OPTION.fullmatch(key):
-            raise UsageError(f"--option {pair!r} must be NAME=VALUE")
-        try:
-            found[key] = json.loads(text)
-        except json.JSONDecodeError:
-            found[key] = text
-    return found
+    return dict(name_and_value(pair, _OPTION) for pair in pairs)
 
 
 def list_methods(registry: Registry = METHODS) -> list[dict[str, Any]]:
