@@ -9,7 +9,7 @@ from typing import Any
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.files import read_json
+from deocc_bench.core.json_files import read_json
 from deocc_bench.core.predictions import PredictionFolder
 from deocc_bench.core.types import Prediction
 

@@ -20,7 +20,8 @@ from deocc_bench.benchmark.result import build, dataset_field, timing_field, wri
 from deocc_bench.benchmark.score import Scored, Scoring
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.core.files import atomic_write, dump_json, read_json
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import dump_json, read_json
 from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.results import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.files import read_json
+from deocc_bench.core.json_files import read_json
 from deocc_bench.core.results import SINGLE, RunResult
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.text import clean

@@ -14,7 +14,8 @@ from typing import Any
 from deocc_bench.core.dataset import INFO_FILE, DatasetReader, SampleRecord
 from deocc_bench.core.dataset_writer import Encoded, Line, finish, write_sample
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import atomic_write, dump_json, read_json, require_empty, sweep_temporary, write_error
+from deocc_bench.core.files import atomic_write, require_empty, sweep_temporary, write_error
+from deocc_bench.core.json_files import dump_json, read_json
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.types import Sample
 from deocc_bench.synth import engine

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.files import dump_json
 from deocc_bench.core.hints import next_step
 from deocc_bench.core.initial_masks import FORMS
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.synth.augment import GEOMETRIC, PHOTOMETRIC
 from deocc_bench.synth.card import PREVIEW, describe, write_preview

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import atomic_write, dump_json, read_json, sha256_file
+from deocc_bench.core.files import atomic_write, sha256_file
+from deocc_bench.core.json_files import dump_json, read_json
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"

@@ -11,7 +11,8 @@ import numpy as np
 
 from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.files import atomic_write, dump_json, require_empty
+from deocc_bench.core.files import atomic_write, require_empty
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.methods.devices import device_option
 from deocc_bench.methods.loading import parse_options
 from deocc_bench.predict.front import complete

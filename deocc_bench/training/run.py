@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.files import atomic_write, dump_json, sha256_file
+from deocc_bench.core.files import atomic_write, sha256_file
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.training.request import TrainingRequest
 from deocc_bench.training.sources import amodal_masks, mirrored_templates, open_source, read_templates
 from deocc_bench.training.validation import validation_of

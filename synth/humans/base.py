@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import cv2
 import numpy as np
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import IGNORE
+from deocc_bench.core.pixels import open_image
 from deocc_bench.core.types import Human
 from deocc_bench.synth.humans.layout import Layout, Place, find_places, photo_of, stems
 
@@ -150,9 +151,10 @@ class PhotoFolder:
     def load(self, human_id: str) -> Human:
         """See `HumanSource.load`."""
         photo, label = self._files(human_id)
-        image = images.read_rgb(photo)
+        file = open_image(photo)
         labels = self._read(label)
-        check_size(label, labels, photo, (image.shape[0], image.shape[1]))
+        mask_files.check_fits(labels, file.header, label, photo)
+        image = images.decode_rgb(file)
         mask, parsing = self._person(labels, label)
         if not mask.any():
             raise empty_label(label)
@@ -213,10 +215,9 @@ class PhotoFolder:
 
     def _read_checked(self, photo: Path, label: Path) -> np.ndarray:
         """Read the label after checking that the photo is complete and has the same size."""
-        images.check_complete(photo)
-        size = images.image_size(photo)
+        header = open_image(photo).header
         labels = self._read(label)
-        check_size(label, labels, photo, size)
+        mask_files.check_fits(labels, header, label, photo)
         return labels
 
 

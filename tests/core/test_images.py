@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import LIP
 
@@ -21,7 +21,7 @@ def test_png_round_trips(tmp_path: Path) -> None:
     images.write_png(tmp_path / "b.png", rgba)
     assert np.array_equal(images.read_rgba(tmp_path / "b.png"), rgba)
     images.write_png(tmp_path / "c.png", PHOTO[..., 0] > 99)
-    assert np.array_equal(images.read_mask(tmp_path / "c.png"), PHOTO[..., 0] > 99)
+    assert np.array_equal(mask_files.read_mask(tmp_path / "c.png"), PHOTO[..., 0] > 99)
 
 
 def test_palette_is_read_as_indices(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from deocc_bench.core import images, masks, painting
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, UsageError
-from deocc_bench.core.files import atomic_write, dump_json
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.leaderboard import figures
 from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, draw_figures
 from deocc_bench.leaderboard.samples import sample_values

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.core.files import dump_json
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.results import Rescored, read_result, record_digest, write_result
 from deocc_bench.leaderboard.build import LeaderboardRequest, make
 from deocc_bench.leaderboard.claimed import read_claims, sort_claims

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
 from deocc_bench.core.window import Window, cut
@@ -283,7 +283,7 @@ def test_the_files_of_one_person(files: Path) -> None:
     out = files / "out"
     names = {"amodal.png", "modal.png", "invisible.png", "recovered.png", "cutout.png", "panel.png", "predict.json"}
     assert {p.name for p in out.iterdir()} == names
-    amodal, modal, invisible = (images.read_mask(out / f"{n}.png") for n in ("amodal", "modal", "invisible"))
+    amodal, modal, invisible = (mask_files.read_mask(out / f"{n}.png") for n in ("amodal", "modal", "invisible"))
     assert np.array_equal(invisible, amodal & ~modal)
     recovered = images.read_rgb(out / "recovered.png")
     cutout = images.read_rgba(out / "cutout.png")
@@ -386,7 +386,7 @@ def test_masks_as_painting_programs_save_them(files: Path) -> None:
             f"{files}/photo.png --mask {files}/{name} --out {files}/{name[:-4]} --exact --method initial".split(),
         )
         assert done.exit_code == 0, done.exception
-        written = images.read_mask(files / name[:-4] / "modal.png")
+        written = mask_files.read_mask(files / name[:-4] / "modal.png")
         assert np.mean(written != mask) < 0.005
 
 
@@ -420,7 +420,7 @@ def test_the_astronaut(files: Path) -> None:
     images.write_png(files / "board.png", board > 0)
     done = call(files, "astronaut.png", "--mask", "seen.png", "--occluder", "board.png", "--exact")
     assert done.exit_code == 0, done.exception
-    hidden = images.read_mask(files / "out" / "invisible.png")
+    hidden = mask_files.read_mask(files / "out" / "invisible.png")
     truth = (person > 0) & (board > 0)
     assert (hidden & truth).sum() / (hidden | truth).sum() > 0.8
     recovered = images.read_rgb(files / "out" / "recovered.png")

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deocc_bench.core import images, masks
+from deocc_bench.core import masks
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.mask_files import read_mask
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
 
 
@@ -37,7 +38,7 @@ def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator
 
 def _item(root: Path, name: str, split: str, licence: str) -> Item:
     photo = root / "JPEGImages" / f"{name}.jpg"
-    whole = masks.encode(images.read_mask(root / "Annotations" / f"{name}.png"))
+    whole = masks.encode(read_mask(root / "Annotations" / f"{name}.png"))
     parsing = root / "PseudoParsingAnnotations" / f"{name}.png"
     height, width = whole["size"]
     return Item(

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deocc_bench.core import images, masks
+from deocc_bench.core import images, mask_files, masks
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
+from deocc_bench.core.pixels import Header, open_image
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
-
-_CURE = "add the file, or use --skip-bad"
 
 
 def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator[Item | Bad]:
@@ -35,7 +34,7 @@ def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator
 
 def _item(root: Path, photo: Path, split: str, licence: str) -> Item:
     name = photo.stem
-    size = images.image_size(photo)
+    header = open_image(photo).header
     parsing, initial = root / "parsing" / f"{name}.png", root / "initial" / f"{name}.png"
     complete = next((p for s in images.IMAGE_SUFFIXES if (p := root / "complete" / f"{name}{s}").is_file()), None)
     return Item(
@@ -43,19 +42,18 @@ def _item(root: Path, photo: Path, split: str, licence: str) -> Item:
         split=split,
         group_id=name,
         photo=photo,
-        size=size,
-        amodal=_mask(root / "amodal" / f"{name}.png", size),
-        modal=_mask(root / "modal" / f"{name}.png", size),
+        size=header.size,
+        amodal=_mask(root / "amodal" / f"{name}.png", header, photo),
+        modal=_mask(root / "modal" / f"{name}.png", header, photo),
         licence=licence,
         complete=complete,
         parsing=parsing if parsing.is_file() else None,
-        initial=_mask(initial, size) if initial.is_file() else None,
+        initial=_mask(initial, header, photo) if initial.is_file() else None,
         notes={"kind": "folder"},
     )
 
 
-def _mask(path: Path, size: tuple[int, int]) -> RLE:
-    mask = images.read_mask(path)
-    if mask.shape != size:
-        raise InputError(path, f"is {mask.shape}, but its photo is {size} (height, width)", _CURE)
+def _mask(path: Path, header: Header, photo: Path) -> RLE:
+    mask = mask_files.read_mask(path)
+    mask_files.check_fits(mask, header, path, photo)
     return masks.encode(mask)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import read_json
+from deocc_bench.core.json_files import read_json
 from deocc_bench.core.masks import RLE
 from deocc_bench.core.registry import unknown
 from deocc_bench.exchange.importers.annotated import (

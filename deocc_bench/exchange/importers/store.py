@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deocc_bench.core import images, initial_masks, masks
+from deocc_bench.core import images, initial_masks, mask_files, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.dataset import DatasetReader, sample_digest
 from deocc_bench.core.dataset_writer import Line, as_line, finish, stable_id
@@ -22,6 +22,7 @@ from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.files import atomic_write, write_error
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.masks import RLE
+from deocc_bench.core.pixels import open_image
 from deocc_bench.core.seeding import rng
 from deocc_bench.exchange.importers.annotated import Bad, Item, fit_parsing, minus
 from deocc_bench.synth import card
@@ -174,10 +175,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _read(file: Path, item: Item) -> np.ndarray:
-    pixels = images.read_rgb(file)
-    if pixels.shape[:2] != item.size:
-        raise InputError(file, f"is {pixels.shape[:2]}, but its annotation says {item.size} (height, width)", _CURE)
-    return pixels
+    opened = open_image(file)
+    if opened.header.size != item.size:
+        raise mask_files.wrong_size(item.size, opened.header, f"{file}: its annotation", file)
+    return images.decode_rgb(opened)
 
 
 def _write(photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | None, seed: int) -> Line:
