@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,9 +137,10 @@ def read_file(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError(path, "not a regular file", "give an ordinary file")
     with open(handle, "rb") as f:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InputError(path, "not a regular file", "give an ordinary file")
         try:
             raw = f.read()
         except OSError as error:
@@ -210,10 +212,15 @@ def _header(path: str | Path, raw: bytes) -> Header:
 
 
 def _png_header(path: str | Path, raw: bytes) -> Header:
-    """Read the header of a PNG by its chunks, which is much faster than Pillow."""
-    place, turned, size, mode = 8, False, (0, 0), ""
+    """Read the header of a PNG by its chunks, which is much faster than Pillow, and verify their checksums."""
+    view, place, turned, size, mode = memoryview(raw), 8, False, (0, 0), ""
     while place + 8 <= len(raw):
         length, kind = struct.unpack_from(">I4s", raw, place)
+        # libpng would decode a damaged file half, or print its own error.
+        if place + 12 + length <= len(raw):
+            (checksum,) = struct.unpack_from(">I", raw, place + 8 + length)
+            if zlib.crc32(view[place + 4 : place + 8 + length]) != checksum:
+                raise InputError(path, "damaged: a checksum in it is wrong", REPLACE)
         if kind == b"IHDR" and length == 13 and place + 21 <= len(raw):
             width, height, depth, colour = struct.unpack_from(">IIBB", raw, place + 8)
             # Pillow's modes of less common depths: 2 and 4 bits of grey or palette become 8.
