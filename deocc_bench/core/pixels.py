@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Other formats of Pillow are not accepted: some start external programs.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 LIMIT_VARIABLE = "DEOCC_MAX_PIXELS"
 DEFAULT_LIMIT = 2**27  # pixels; more than any current camera takes
 REPLACE = "replace the file, or skip it with --skip-bad"

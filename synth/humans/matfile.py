@@ -8,7 +8,6 @@ of the result, whatever the file claims, because content is read and decompresse
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 import zlib
@@ -20,6 +19,7 @@ from typing import BinaryIO, Protocol, TypeVar
 import numpy as np
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.pixels import max_pixels
 
 # Bytes that are decompressed, and read, at a time.
 _BLOCK, _PACKED = 1 << 20, 1 << 16
@@ -57,16 +57,6 @@ class _Content(Protocol):
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         ...
-
-
-def max_pixels() -> int:
-    """The largest number of pixels that is read: 2**27, or the environment's DEOCC_MAX_PIXELS."""
-    text = os.environ.get("DEOCC_MAX_PIXELS", "")
-    if not text:
-        return 2**27
-    if not re.fullmatch("[1-9][0-9]{0,17}", text):
-        raise InputError("DEOCC_MAX_PIXELS", f"{text!r} is not a number of pixels", "set a whole number above 0")
-    return int(text)
 
 
 def read_labels(path: Path, variable: str) -> np.ndarray:
