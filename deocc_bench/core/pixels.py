@@ -44,8 +44,8 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = {(1, 0): "1", (8, 0): "L", (16, 0): "I;16", (8, 2): "RGB", (8, 3): "P", (8, 4): "LA", (8, 6): "RGBA"}
 
-# The size is compared with our own limit, before anything is decoded.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Sizes are compared with our own limit, before anything is decoded. Pillow's remarks on odd metadata name no file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
