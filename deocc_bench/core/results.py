@@ -31,11 +31,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.errors import InputError, UsageError, one_line
 from deocc_bench.core.files import atomic_write, sha256_file
 from deocc_bench.core.json_files import checked, dump_json, is_whole, read_json
 from deocc_bench.core.paths import check_inside
-from deocc_bench.core.record_schema import Record
+from deocc_bench.core.record_schema import Metric, Record
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
@@ -206,7 +206,13 @@ def _check_schema(path: Path, content: Any) -> None:
     if version > SCHEMA_VERSION:
         problem = f"schema version is {version}, but this deocc-bench reads versions up to {SCHEMA_VERSION}"
         raise InputError(path, problem, "update deocc-bench")
-    checked(content, Record, path, cure)
+    try:
+        checked(content, Record, path, cure)
+    except InputError:
+        # The general message does not name the metric.
+        for name, metric in content["metrics"].items() if isinstance(content.get("metrics"), dict) else ():
+            checked(metric, Metric, f"{path}: metric {one_line(name, 80)}", cure)
+        raise
 
 
 def _plain(value: Any) -> Any:
