@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.errors import DeoccError, InputError, one_line
 from deocc_bench.core.paths import leads_out
 from deocc_bench.core.results import (
     BEST_OF_K,
@@ -147,7 +147,7 @@ def load_runs(paths: Iterable[str | Path]) -> tuple[list[Run], list[Unreadable]]
         InputError: a path contains no record, or all records are unreadable.
     """
     found: dict[Path, Run] = {}
-    broken: dict[Path, InputError] = {}
+    broken: dict[Path, tuple[Path, InputError]] = {}
     for path in paths:
         for file in _records_at(Path(path)):
             key = file.resolve()
@@ -155,12 +155,12 @@ def load_runs(paths: Iterable[str | Path]) -> tuple[list[Run], list[Unreadable]]
                 try:
                     found[key] = _load(file)
                 except InputError as error:
-                    broken[key] = error
+                    broken[key] = file, error
     if not found and broken:
-        raise next(iter(broken.values()))
+        raise next(iter(broken.values()))[1]
     if not found:
         raise DeoccError("no runs; name folders that `deocc-bench evaluate` wrote")
-    return list(found.values()), [Unreadable(Path(e.where), e.problem) for e in broken.values()]
+    return list(found.values()), [_unreadable(file, error) for file, error in broken.values()]
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
@@ -197,6 +197,11 @@ def _records_at(path: Path) -> list[Path]:
     if not found:
         raise InputError(path, f"has no {RESULT_FILE}", "use the folder of a finished run (`deocc-bench evaluate`)")
     return found
+
+
+def _unreadable(file: Path, error: InputError) -> Unreadable:
+    part = error.where.removeprefix(str(file)).lstrip(": ")
+    return Unreadable(file, one_line(f"{part}: {error.problem}" if part else error.problem, 400))
 
 
 def _load(file: Path) -> Run:
