@@ -200,7 +200,7 @@ def read_result(path: str | Path) -> RunResult:
 
 def _check_schema(path: Path, content: Any) -> None:
     cure = "give the folder of a finished run (`deocc-bench evaluate`)"
-    version = content.get("schema_version") if isinstance(content, dict) else None
+    version: Any = content.get("schema_version") if isinstance(content, dict) else None
     if not is_whole(version):
         raise InputError(path, "not a result record: it has no schema_version", cure)
     if version > SCHEMA_VERSION:
