@@ -21,7 +21,7 @@ from deocc_bench.core.images import write_png
 from deocc_bench.core.labels import LIP
 from deocc_bench.exchange.import_export import import_
 from deocc_bench.exchange.importers import open_source
-from deocc_bench.exchange.importers.annotated import is_person
+from deocc_bench.exchange.importers.people import is_person
 from deocc_bench.exchange.importers.store import Report, write_dataset
 from deocc_bench.synth.validate import validate
 
