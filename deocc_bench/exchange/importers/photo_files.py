@@ -45,17 +45,15 @@ class PhotoFolder:
         """
         if self._names[posixpath.normpath(name)] > 1:
             raise InputError(where, f"two images have the file name {name!r}", "fix the file, or use --skip-bad")
-        exact = self._existing(name, where)
-        if exact is not None:
-            return exact
-        plain = _plain(name)
-        for seen, variants in ((self._plain[plain], _variants(name)), (self._bases[posixpath.basename(plain)], None)):
-            tried = variants or [posixpath.basename(v) for v in [name, *_variants(name)]]
-            found = next((p for p in (self._existing(v, where) for v in tried) if p is not None), None)
+        plain, spelled = _plain(name), [name, *_variants(name)]
+        bases = [posixpath.basename(n) for n in spelled]
+        tries = (([name], 1), (spelled, self._plain[plain]), (bases, self._bases[posixpath.basename(plain)]))
+        for names, meant_by in tries:
+            found = next((p for p in (self._existing(n, where) for n in names) if p is not None), None)
+            if found is not None and meant_by > 1:
+                problem = f"its photo {name} is not in {self.root}, and {found.name} may be that of another image"
+                raise InputError(where, problem, "keep the photos in the folders that the file names")
             if found is not None:
-                if seen > 1:
-                    problem = f"its photo {name} is not in {self.root}, and {found.name} may be that of another image"
-                    raise InputError(where, problem, "keep the photos in the folders that the file names")
                 return found
         raise InputError(where, f"its photo {name} is not in {self.root}", _CURE)
 
