@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -60,7 +61,7 @@ def inside(root: str | Path, name: str, where: str | Path) -> Path:
     """
     cure = "give the file inside the folder, under a relative name"
     if not is_relative(name):
-        raise InputError(where, f"the file name {name!r} leads out of its folder {root}", cure)
+        raise InputError(where, f"the file name {reprlib.repr(name)} leads out of its folder {root}", cure)
     path = Path(root) / name
     check_inside(root, path, where)
     return path
@@ -72,12 +73,17 @@ def check_inside(root: str | Path, path: str | Path, where: str | Path = "") -> 
     Raises:
         InputError: they do.
     """
+    if leads_out(root, path):
+        raise InputError(where or path, f"{path} is a link that leads out of {root}", "copy the file into the folder")
+
+
+def leads_out(root: str | Path, path: str | Path) -> bool:
+    """Whether links lead a path below `root` out of it."""
     text = os.fspath(path)
     parent = _real(os.path.dirname(text))
     real = os.path.realpath(text) if os.path.islink(text) else os.path.join(parent, os.path.basename(text))
     base = _real(os.fspath(root))
-    if os.path.commonpath([base, real]) != base:
-        raise InputError(where or path, f"{path} is a link that leads out of {root}", "copy the file into the folder")
+    return os.path.commonpath([base, real]) != base
 
 
 @lru_cache(maxsize=4096)

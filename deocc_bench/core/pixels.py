@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Other formats of Pillow are not accepted: some start external programs.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 LIMIT_VARIABLE = "DEOCC_MAX_PIXELS"
 DEFAULT_LIMIT = 2**27  # pixels; more than any current camera takes
 REPLACE = "replace the file, or skip it with --skip-bad"
@@ -43,8 +44,8 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = {(1, 0): "1", (8, 0): "L", (16, 0): "I;16", (8, 2): "RGB", (8, 3): "P", (8, 4): "LA", (8, 6): "RGBA"}
 
-# The size is compared with our own limit, before anything is decoded.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Sizes are compared with our own limit, before anything is decoded. Pillow's remarks on odd metadata name no file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,10 @@ def read_file(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError(path, "not a regular file", "give an ordinary file")
     with open(handle, "rb") as f:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InputError(path, "not a regular file", "give an ordinary file")
         try:
             raw = f.read()
         except OSError as error:
@@ -210,10 +212,15 @@ def _header(path: str | Path, raw: bytes) -> Header:
 
 
 def _png_header(path: str | Path, raw: bytes) -> Header:
-    """Read the header of a PNG by its chunks, which is much faster than Pillow."""
-    place, turned, size, mode = 8, False, (0, 0), ""
+    """Read the header of a PNG by its chunks, which is much faster than Pillow, and verify their checksums."""
+    view, place, turned, size, mode = memoryview(raw), 8, False, (0, 0), ""
     while place + 8 <= len(raw):
         length, kind = struct.unpack_from(">I4s", raw, place)
+        # libpng would decode a damaged file half, or print its own error.
+        if place + 12 + length <= len(raw):
+            (checksum,) = struct.unpack_from(">I", raw, place + 8 + length)
+            if zlib.crc32(view[place + 4 : place + 8 + length]) != checksum:
+                raise InputError(path, "damaged: a checksum in it is wrong", REPLACE)
         if kind == b"IHDR" and length == 13 and place + 21 <= len(raw):
             width, height, depth, colour = struct.unpack_from(">IIBB", raw, place + 8)
             # Pillow's modes of less common depths: 2 and 4 bits of grey or palette become 8.
