@@ -109,8 +109,8 @@ def _regions(
 def _notes(photo: Photo, annotation: AnnotatorFields, annotator: int, where: str) -> dict[str, Any]:
     return {
         "kind": "cocoa",
-        "image_id": d2sa.noted(photo.entry.id),
-        "annotation_id": d2sa.noted(annotation.id),
+        "image_id": photo.entry.id,
+        "annotation_id": annotation.id,
         "author": text(annotation.author, where, "author"),
         "annotator": annotator,
         "url": text(annotation.url, where, "url"),

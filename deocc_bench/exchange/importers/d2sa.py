@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.json_files import is_plain, is_text
+from deocc_bench.core.json_files import is_text
 from deocc_bench.core.masks import RLE
 from deocc_bench.exchange.extension import restored
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent, read_rle
@@ -29,10 +29,11 @@ _DEPTH = ("oco_id", "ico_id", "layer_order")
 
 
 class _Entry(NamedTuple):
-    """An annotation and its place in messages."""
+    """An annotation, its place in messages, and whether its id had to be encoded to be kept at all."""
 
     fields: FlatFields
     where: str
+    encoded: bool
 
 
 def read(
@@ -88,14 +89,16 @@ def _entries(release: Release) -> Iterator[_Entry | Bad]:
     seen: set[str] = set()
     for k, value in enumerate(release.content["annotations"], start=1):
         at = f"{release.path}: {_name(value, k)}"
+        foreign = value.get("id") if isinstance(value, dict) else None
+        encoded = isinstance(foreign, str) and not is_text(foreign)
         try:
-            fields = fields_of(value, FlatFields, at)
+            fields = fields_of({**value, "id": component(str(foreign))} if encoded else value, FlatFields, at)
             if fields.id is not None:
                 key = id_key(fields.id, at, "id")
                 if key in seen:
                     raise InputError(at, f"two annotations have the id {fields.id!r}", CURE)
                 seen.add(key)
-            yield _Entry(fields, at)
+            yield _Entry(fields, at, encoded)
         except InputError as error:
             yield Bad(error)
 
@@ -118,7 +121,7 @@ def _of_photo(
         yield Bad(error)
         return
     items: list[Item] = []
-    for k, (fields, at) in enumerate(group, start=1):
+    for k, (fields, at, encoded) in enumerate(group, start=1):
         try:
             amodal, modal = _masks(fields, photo.size, at, read_masks)
             foreign = f"{photo.label}-{k if fields.id is None else fields.id}"
@@ -132,8 +135,8 @@ def _of_photo(
                 modal=modal,
                 category=names[0].of(fields.category_id, at, "category_id", "unnamed").strip().lower(),
                 licence=licence,
-                renamed=component(foreign) != foreign,
-                notes=_notes(release.kind, photo, fields, at),
+                renamed=encoded or component(foreign) != foreign,
+                notes=_notes(release.kind, photo, fields),
             )
             items.append(consistent(restored(item, fields.deocc_bench, photo, release, at), at))
         except InputError as error:
@@ -147,17 +150,9 @@ def _masks(fields: FlatFields, size: tuple[int, int], where: str, read_masks: Re
     return read_masks(fields, size, where)
 
 
-def _notes(kind: str, photo: Photo, fields: FlatFields, where: str) -> dict[str, Any]:
+def _notes(kind: str, photo: Photo, fields: FlatFields) -> dict[str, Any]:
     depth = {key: getattr(fields, key) for key in _DEPTH if getattr(fields, key) is not None}
-    odd = next((key for key, value in depth.items() if not is_plain(value)), None)
-    if odd is not None:
-        raise InputError(where, f"{odd} is not plain data, got {reprlib.repr(depth[odd])}", CURE)
-    return {"kind": kind, "image_id": noted(photo.entry.id), "annotation_id": noted(fields.id), **depth}
-
-
-def noted(value: int | str | None) -> int | str | None:
-    """An id as the provenance keeps it: itself, or percent-encoded if JSON or other tools can't hold it."""
-    return value if not isinstance(value, str) or is_text(value) else component(value)
+    return {"kind": kind, "image_id": photo.entry.id, "annotation_id": fields.id, **depth}
 
 
 def masks_of(fields: FlatFields, size: tuple[int, int], where: str) -> tuple[RLE, RLE]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import ExifTags
 
 from deocc_bench.core import images, initial_masks, mask_files, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
@@ -35,6 +36,7 @@ from deocc_bench.synth.statistics import gather
 
 REJECTED = "rejected.csv"
 _CURE = "fix it, or use --skip-bad"
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
 @dataclass
@@ -211,21 +213,24 @@ def _check_names(item: Item, known: set[str]) -> None:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A decoded photo with its file."""
+    """A decoded photo with its file.
+
+    Args:
+        pixels: uint8 H x W x 3, upright.
+        turned: whether the file has another EXIF orientation.
+    """
 
     file: ImageFile
     pixels: np.ndarray
-
-    @property
-    def turned(self) -> bool:
-        return self.file.header.orientation != 1
+    turned: bool
 
     @property
     def suffix(self) -> str:
-        given = Path(self.file.path).suffix
+        """The suffix under which it is written."""
         if self.turned:
             return ".png"
-        return given if given.lower() in images.IMAGE_SUFFIXES else f".{self.file.header.format.lower()}"
+        given, kind = Path(self.file.path).suffix, self.file.header.format
+        return given if given.lower() in images.IMAGE_SUFFIXES else _SUFFIXES.get(kind, f".{kind.lower()}")
 
     def content(self) -> bytes:
         """The bytes to write."""
@@ -266,7 +271,15 @@ def _read(file: Path, item: Item) -> _Picture:
     opened = open_image(file)
     if opened.header.size != item.size:
         raise mask_files.wrong_size(item.size, opened.header, f"{file}: its annotation", file)
-    return _Picture(opened, images.decode_rgb(opened))
+    return _Picture(opened, images.decode_rgb(opened), _is_turned(opened))
+
+
+def _is_turned(file: ImageFile) -> bool:
+    if file.header.format != "TIFF":
+        return file.header.orientation != 1
+    # Decoders turn TIFF files themselves, so their header is that of the upright image.
+    with file.opened() as im:
+        return im.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
 
 
 def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> Line:
@@ -289,8 +302,13 @@ def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> L
         names["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
         images.write_png(photos.root / names["parsing_file_name"], parsing, LIP.palette())
     image, annotation = _records(item, image_name, names, initial)
-    pixels = picture.pixels
-    digest = sample_digest(annotation, item.split, image=pixels, complete=complete and complete.pixels, parsing=parsing)
+    digest = sample_digest(
+        annotation,
+        item.split,
+        image=picture.pixels,
+        complete=None if complete is None else complete.pixels,
+        parsing=parsing,
+    )
     return as_line(image, replace(annotation, digest=digest), item.split)
 
 
