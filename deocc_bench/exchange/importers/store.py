@@ -10,6 +10,7 @@ import csv
 import io
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -93,7 +94,7 @@ def write_dataset(
         InputError: an entry is invalid (without `skip_bad`), or there is nothing to import.
     """
     root, report = Path(out), Report()
-    existed = _require_new(root)
+    created = _create(root)
     try:
         photos, making = _Photos(root), _Making(initial_mask, seed)
         lines = _samples(items, photos, report, making=making, skip_bad=skip_bad, limit=limit, advance=advance)
@@ -104,7 +105,7 @@ def write_dataset(
         _finish(root, name, lines, report, {"initial_mask": initial_mask, **(info or {})})
     except BaseException:
         # An import can't be resumed, so nothing is left of it.
-        _clear(root, existed)
+        _clear(root, created)
         raise
     return report
 
@@ -116,26 +117,28 @@ class _Making(NamedTuple):
     seed: int
 
 
-def _require_new(root: Path) -> bool:
-    """Whether the folder exists; it must be empty."""
+def _create(root: Path) -> list[Path]:
+    """Create the folder, which must be new or empty; return the folders that were created, the deepest first."""
     try:
-        existed = root.exists()
-        if existed and (not root.is_dir() or any(root.iterdir())):
+        missing = [p for p in (root, *root.parents) if not p.exists()]
+        if not missing and (not root.is_dir() or any(root.iterdir())):
             raise UsageError(f"--out {root}: exists and is not an empty folder; choose a new one")
+        root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {root}: can't be written ({error.strerror}); choose another folder") from error
-    return existed
+    return missing
 
 
-def _clear(root: Path, existed: bool) -> None:
-    """Remove what was written to a folder that was new or empty."""
-    for path in root.iterdir() if root.is_dir() else ():
+def _clear(root: Path, created: Iterable[Path]) -> None:
+    """Remove what was written to the folder, and the folders that were created."""
+    for path in root.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if not existed and root.is_dir():
-        root.rmdir()
+    for folder in created:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _samples(
@@ -293,7 +296,7 @@ def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> L
         parsing = fit_parsing(labels, masks.decode(item.amodal), str(item.parsing))
     initial = _initial(item, making, parsing)
     # Everything is read and checked before anything is written, so a rejected sample leaves no file behind.
-    _check_records(item, initial)
+    image, annotation = _records(item, initial)
     image_name = photos.name("images", item.split, picture)
     names: dict[str, str] = {}
     if complete is not None:
@@ -301,7 +304,7 @@ def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> L
     if parsing is not None:
         names["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
         images.write_png(photos.root / names["parsing_file_name"], parsing, LIP.palette())
-    image, annotation = _records(item, image_name, names, initial)
+    image, annotation = _named(item, image, annotation, image_name, names)
     digest = sample_digest(
         annotation,
         item.split,
@@ -312,28 +315,21 @@ def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> L
     return as_line(image, replace(annotation, digest=digest), item.split)
 
 
-def _check_records(item: Item, initial: RLE | None) -> None:
-    """Check that a reader will accept the records: names and texts come from the source."""
-    image, annotation = _records(item, "images/photo.png", {}, initial)
-    where = f"{item.photo}: sample {item.id}"
-    ImageEntry.from_json(image.to_json(), where)
-    Annotation.from_json(annotation.to_json(), where)
+def _records(item: Item, initial: RLE | None) -> tuple[ImageEntry, Annotation]:
+    """The records of a sample, without file names and digest.
 
-
-def _records(
-    item: Item, image_name: str, names: Mapping[str, str], initial: RLE | None
-) -> tuple[ImageEntry, Annotation]:
-    """The records of a sample, without the digest."""
+    Raises:
+        InputError: a name or text of the source is one that a reader would refuse.
+    """
     kept = item.kept
     image = ImageEntry(
-        id=stable_id(f"photo:{image_name}") if kept.image_id is None else kept.image_id,
-        file_name=image_name,
+        id=0 if kept.image_id is None else kept.image_id,
+        file_name=item.id,
         height=item.size[0],
         width=item.size[1],
         group_id=item.group_id,
         licence=item.licence,
         extra=kept.image,
-        **{key: name for key, name in names.items() if key in kept.files_of_image},
     )
     annotation = Annotation.of_masks(
         id=stable_id(item.id),
@@ -350,10 +346,26 @@ def _records(
         parts_hidden=kept.parts_hidden,
         provenance=dict(item.notes),
         extra=kept.annotation,
-        # A photo may have several samples, so the files of a single sample are named in its annotation.
-        **{key: name for key, name in names.items() if key not in kept.files_of_image},
     )
+    where = f"{item.photo}: sample {item.id}"
+    ImageEntry.from_json(image.to_json(), where)
+    Annotation.from_json(annotation.to_json(), where)
     return image, annotation
+
+
+def _named(
+    item: Item, image: ImageEntry, annotation: Annotation, image_name: str, names: Mapping[str, str]
+) -> tuple[ImageEntry, Annotation]:
+    """The records with their file names. A photo may have several samples; files of a single one are in its annotation.
+
+    Args:
+        names: names of the other files by field.
+    """
+    number = stable_id(f"photo:{image_name}") if item.kept.image_id is None else item.kept.image_id
+    of_image = {key: name for key, name in names.items() if key in item.kept.files_of_image}
+    others = {key: name for key, name in names.items() if key not in item.kept.files_of_image}
+    named = replace(image, id=number, file_name=image_name, **of_image)  # type: ignore[arg-type]
+    return named, replace(annotation, image_id=number, **others)  # type: ignore[arg-type]
 
 
 def _initial(item: Item, making: _Making, parsing: np.ndarray | None) -> RLE | None:
