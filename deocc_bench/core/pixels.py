@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -81,7 +81,7 @@ class ImageFile:
     def opened(self) -> Iterator[Image.Image]:
         """Open the file with Pillow; errors of the decoder inside the block become InputError."""
         try:
-            with _pillow(self.raw) as im:
+            with _pillow(io.BytesIO(self.raw)) as im:
                 yield im
         except InputError:
             raise
@@ -128,24 +128,8 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         InputError: the file is missing, unreadable, empty, or not a regular file (a folder, pipe or device).
     """
-    try:
-        # Without O_NONBLOCK, opening a pipe would wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
-    with open(handle, "rb") as f:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InputError(path, "not a regular file", "give an ordinary file")
-        try:
-            raw = f.read()
-        except OSError as error:
-            raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
-    if not raw:
-        raise InputError(path, "the file is empty", REPLACE)
-    return raw
+    with _opened(path) as f:
+        return f.read()
 
 
 def open_image(path: str | Path) -> ImageFile:
@@ -155,12 +139,17 @@ def open_image(path: str | Path) -> ImageFile:
         InputError: not a complete image in one of `FORMATS`, or too large.
     """
     raw = read_file(path)
-    header = _png_header(path, raw) if raw.startswith(_PNG) else _header(path, raw)
-    check_size(path, *header.stored)
-    # Cameras append data after the end marker, so we search the tail; a thumbnail's marker is in the head.
-    if header.format in ("JPEG", "MPO") and b"\xff\xd9" not in raw[-4096:]:
-        raise truncated(path, raw)
-    return ImageFile(path, raw, header)
+    return ImageFile(path, raw, _checked_header(path, io.BytesIO(raw), len(raw)))
+
+
+def read_header(path: str | Path) -> Header:
+    """Check an image file as `open_image` does, but read only its header and its end.
+
+    Raises:
+        InputError: as for `open_image`.
+    """
+    with _opened(path) as f:
+        return _checked_header(path, f, os.fstat(f.fileno()).st_size)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -169,12 +158,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: as for `open_image`.
     """
-    return open_image(path).header.size
+    return read_header(path).size
 
 
-def truncated(path: str | Path, raw: bytes) -> InputError:
+def truncated(path: str | Path, size: int) -> InputError:
     """The error for a file that ends too early: decoders would fill the missing part with grey."""
-    return InputError(path, f"truncated: it ends after {len(raw)} bytes without its end marker", REPLACE)
+    return InputError(path, f"truncated: it ends after {size} bytes without its end marker", REPLACE)
 
 
 def undecodable(path: str | Path, error: object = "") -> InputError:
@@ -183,16 +172,53 @@ def undecodable(path: str | Path, error: object = "") -> InputError:
     return InputError(path, f"not an image that can be decoded{told}", REPLACE)
 
 
-def _pillow(raw: bytes) -> Image.Image:
+@contextmanager
+def _opened(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a regular file that is not empty; errors while it is read become InputError."""
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "check the path") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
+    # Unbuffered: the chunks of a PNG are visited without reading what is between them.
+    with open(handle, "rb", buffering=0) as f:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(path, "not a regular file", "give an ordinary file")
+        if not status.st_size:
+            raise InputError(path, "the file is empty", REPLACE)
+        try:
+            yield f
+        except OSError as error:
+            raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
+
+
+def _pillow(file: BinaryIO) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels() > Image.MAX_IMAGE_PIXELS:
         # The user raised our limit; Pillow's own must not be lower.
         Image.MAX_IMAGE_PIXELS = max_pixels()
-    return Image.open(io.BytesIO(raw), formats=FORMATS)
+    return Image.open(file, formats=FORMATS)
 
 
-def _header(path: str | Path, raw: bytes) -> Header:
+def _checked_header(path: str | Path, file: BinaryIO, length: int) -> Header:
+    """Header of an open file of `length` bytes, after checking its size in pixels and its end marker."""
+    header = _png_header(path, file, length) if file.read(8) == _PNG else _header(path, file)
+    check_size(path, *header.stored)
+    # Cameras append data after the end marker, so we search the tail; a thumbnail's marker is in the head.
+    if header.format in ("JPEG", "MPO"):
+        file.seek(max(0, length - 4096))
+        if b"\xff\xd9" not in file.read(4096):
+            raise truncated(path, length)
+    return header
+
+
+def _header(path: str | Path, file: BinaryIO) -> Header:
+    file.seek(0)
     try:
-        with _pillow(raw) as im:
+        with _pillow(file) as im:
             width, height = im.size
             orientation = im.getexif().get(_ORIENTATION, 1)
             kind, mode = str(im.format), im.mode
@@ -209,13 +235,17 @@ def _header(path: str | Path, raw: bytes) -> Header:
     return Header((height, width), orientation, kind, mode)
 
 
-def _png_header(path: str | Path, raw: bytes) -> Header:
+def _png_header(path: str | Path, file: BinaryIO, length: int) -> Header:
     """Read the header of a PNG by its chunks, which is much faster than Pillow."""
     place, turned, size, mode = 8, False, (0, 0), ""
-    while place + 8 <= len(raw):
-        length, kind = struct.unpack_from(">I4s", raw, place)
-        if kind == b"IHDR" and length == 13 and place + 21 <= len(raw):
-            width, height, depth, colour = struct.unpack_from(">IIBB", raw, place + 8)
+    while place + 8 <= length:
+        file.seek(place)
+        chunk = file.read(21)
+        if len(chunk) < 8:  # the file became shorter
+            raise truncated(path, length)
+        count, kind = struct.unpack_from(">I4s", chunk)
+        if kind == b"IHDR" and count == 13 and len(chunk) >= 21:
+            width, height, depth, colour = struct.unpack_from(">IIBB", chunk, 8)
             # Pillow's modes of less common depths: 2 and 4 bits of grey or palette become 8.
             mode = _PNG_MODES.get((depth, colour)) or _PNG_MODES.get((8, colour), "")
             size = (height, width)
@@ -223,12 +253,12 @@ def _png_header(path: str | Path, raw: bytes) -> Header:
             turned = True
         elif kind == b"IEND":
             break
-        place += 12 + length
+        place += 12 + count
     else:
-        raise truncated(path, raw)
+        raise truncated(path, length)
     if not mode:
         raise undecodable(path)
     if turned:
         check_size(path, *size)
-        return _header(path, raw)
+        return _header(path, file)
     return Header(size, 1, "PNG", mode)
