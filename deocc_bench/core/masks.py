@@ -25,8 +25,10 @@ RLE = dict[str, Any]
 _LONGEST_RUN = 7  # characters per run in COCO's text: 35 bits, more than the number of pixels of any picture
 
 
-class _Checked(dict[str, Any]):
-    """An RLE that was made or checked here."""
+# Texts that were made or checked here, with the size of their mask, so that each is checked once. The dictionary is
+# emptied when it is full.
+_known: dict[str, list[int]] = {}
+_MOST_KNOWN = 2048
 
 
 def encode(mask: np.ndarray) -> RLE:
@@ -38,23 +40,26 @@ def encode(mask: np.ndarray) -> RLE:
     return _text(rle)
 
 
-def checked(rle: Any) -> RLE:
-    """Check an RLE from a file; the result is not checked again by the other functions.
+def checked(rle: RLE) -> RLE:
+    """Return an RLE from a file after checking it.
 
     Raises:
         DeoccError: it is not an RLE, its size is impossible or too large, or its runs don't fill the mask.
     """
-    if isinstance(rle, _Checked):
-        return rle
     size = rle.get("size") if isinstance(rle, dict) else None
+    counts = rle["counts"] if size and "counts" in rle else None
+    if type(counts) is str and _known.get(counts) == size and type(size[0]) is type(size[1]) is int:
+        return rle
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(type(v) is int for v in size):
         raise DeoccError('an RLE must be {"size": [height, width], "counts": ...}')
     height, width = size
     if height < 1 or width < 1 or height * width > max_pixels():
         raise DeoccError(f"an RLE of an impossible size, {height} x {width}")
-    if _run_total(rle.get("counts")) != height * width:
+    if _run_total(counts) != height * width:
         raise DeoccError(f"an RLE whose runs don't fill its {height} x {width} mask")
-    return _Checked(rle)
+    if isinstance(counts, str):
+        _remember(counts, [height, width])
+    return rle
 
 
 def decode(rle: RLE) -> np.ndarray:
@@ -93,11 +98,12 @@ def iou(a: RLE, b: RLE) -> float | None:
         DeoccError: the sizes differ (pycocotools itself would return -1).
     """
     _same_size((a, b))
-    area_a, area_b = area(a), area(b)
-    if area_a + area_b == 0:
+    both = [_native(a), _native(b)]
+    total = int(_coco.area(both).sum())
+    if total == 0:
         return None
-    common = area(intersection((a, b)))
-    return common / (area_a + area_b - common)
+    common = int(_coco.area(_coco.merge(both, intersect=True)))
+    return common / (total - common)
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -159,7 +165,16 @@ def _merge(rles: Sequence[RLE], intersect: bool) -> RLE:
 
 def _text(rle: RLE) -> RLE:
     """pycocotools' RLE with its counts as text."""
-    return _Checked(size=[int(v) for v in rle["size"]], counts=rle["counts"].decode())
+    height, width = (int(v) for v in rle["size"])
+    counts = rle["counts"].decode()
+    _remember(counts, [height, width])
+    return {"size": [height, width], "counts": counts}
+
+
+def _remember(counts: str, size: list[int]) -> None:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[counts] = size
 
 
 def _run_total(counts: Any) -> int:

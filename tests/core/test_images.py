@@ -72,8 +72,8 @@ def test_size_is_read_from_the_header(tmp_path: Path) -> None:
         images.image_size(tmp_path / "y.jpg")
 
 
-def test_exif_rotation_is_ignored_as_labels_ignore_it(tmp_path: Path) -> None:
+def test_photos_are_read_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(PHOTO).save(tmp_path / "x.jpg", exif=exif)
-    assert images.read_rgb(tmp_path / "x.jpg").shape == (20, 30, 3)
+    assert images.read_rgb(tmp_path / "x.jpg").shape == (30, 20, 3)

@@ -148,7 +148,7 @@ def test_what_another_task_asks_for_is_not_looked_at(folder: PredictionFolder, r
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: _save(p, SOFT), "a soft mask"),
+        (lambda p: _save(p, SOFT), "several labels, or a dark mask"),
         (lambda p: _save(p, GREY[1:]), "is 63 x 48, but the sample is 64 x 48"),
         (lambda p: _save(p.parents[1] / "parsing" / p.name, GREY + 20), "label id 20 is not in LIP"),
         (lambda p: p.unlink(), "no such file"),
@@ -191,4 +191,4 @@ def test_coco_results(tmp_path: Path, records: list[SampleRecord]) -> None:
     out = PredictionFolder(tmp_path / "untouched")
     refused([entries[0], {"sample_id": "x", "segmentation": {}}], "no sample 'x'")
     assert not out.root.exists()
-    refused([{"sample_id": ID, "segmentation": {"size": [9, 9], "counts": "a"}}], r"RLE of size \[9, 9\]")
+    refused([{"sample_id": ID, "segmentation": {"size": [9, 9], "counts": "a"}}], "don't fill its 9 x 9 mask")

@@ -228,7 +228,7 @@ def _break_name(scene: dict[str, Any]) -> None:
     [
         (_break_size, "an RLE of size", 2),
         (_break_photo, "its photo gone.png is not in", 1),
-        (_break_height, "its annotation says", 1),
+        (_break_height, "is 60 x 41, but its photo one.png is 60 x 40", 1),
         (_break_polygon, "list of polygons", 2),
         (_break_frame, "the amodal mask is empty", 2),
         (_break_pairs, "not pairs", 2),
@@ -364,7 +364,7 @@ def test_folder(tmp_path: Path, plain_folder: Path) -> None:
         bring(f"folder:{plain_folder}", tmp_path / "strict")
     assert bring(f"folder:{plain_folder}", tmp_path / "lenient", skip_bad=True).samples == 1
     write_png(plain_folder / "modal" / "b.png", np.zeros((3, 3), bool))
-    with pytest.raises(InputError, match=r"is \(3, 3\), but its photo"):
+    with pytest.raises(InputError, match=r"is 3 x 3, but its photo b.jpg is 60 x 40"):
         bring(f"folder:{plain_folder}", tmp_path / "sizes")
 
 

@@ -339,7 +339,7 @@ def test_bad_input_is_one_line_that_names_the_cure(files: Path) -> None:
         (("photo.png", "--mask", "turned.png"), "turn it upright"),
         (("photo.png", "--mask", "empty.png"), "the mask is empty"),
         (("photo.png", "--mask", "photo.png"), "a colour picture"),
-        (("photo.png", "--mask", "labels.png"), "holds 2 labels"),
+        (("photo.png", "--mask", "labels.png"), "several labels"),
         (("photo.png", "--mask", "mask.png", "--mask", "other.png", "--amodal", "whole.png"), "one --amodal for each"),
     ]
     for arguments, says in cases:
