@@ -111,16 +111,16 @@ class Table(Generic[Record]):
         Raises:
             DeoccError: there is none, its id is of another type, or it is broken.
         """
-        shown = _shown(wanted)
-        if str(wanted) in self._broken:
-            raise DeoccError(f"{field} {shown}: {self._broken[str(wanted)]}")
         record = self._by_id.get(str(wanted))
-        if record is None:
-            raise DeoccError(f"{field} {shown} is not in {self._name}")
-        if type(record.id) is not type(wanted):
-            kinds = f"{field} {shown} is {_type(wanted)}, but {_shown(record.id)} in {self._name} is {_type(record.id)}"
-            raise DeoccError(kinds)
-        return record
+        if record is not None and type(record.id) is type(wanted):
+            return record
+        shown = f"{field} {_shown(wanted)}"
+        if record is not None:
+            kinds = f"{_type(wanted)}, but {_shown(record.id)} in {self._name} is {_type(record.id)}"
+            raise DeoccError(f"{shown} is {kinds}")
+        if str(wanted) in self._broken:
+            raise DeoccError(f"{shown}: {self._broken[str(wanted)]}")
+        raise DeoccError(f"{shown} is not in {self._name}")
 
 
 class CocoFile:

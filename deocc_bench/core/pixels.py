@@ -183,8 +183,8 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
-    # Unbuffered: the chunks of a PNG are visited without reading what is between them.
-    with open(handle, "rb", buffering=0) as f:
+    # A small buffer: the chunks of a PNG are visited without reading what is between them.
+    with open(handle, "rb", buffering=1024) as f:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise InputError(path, "not a regular file", "give an ordinary file")
