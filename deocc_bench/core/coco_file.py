@@ -15,7 +15,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from deocc_bench.core.errors import DeoccError, InputError, one_line
-from deocc_bench.core.json_files import checked, dump_json, is_text, is_whole, parse_json, read_bytes, require_object
+from deocc_bench.core.json_files import (
+    checked,
+    dump_json,
+    explained,
+    is_text,
+    is_whole,
+    parse_json,
+    read_bytes,
+    require_object,
+)
 
 Id = int | str
 
@@ -254,11 +263,8 @@ def _id_of(entry: Any) -> Id | None:
 
 
 def _told(error: Exception) -> str:
-    """msgspec's message in our words: "Expected `int`, got `str` - at `$.bbox[0]`" -> "bbox[0]: expected int, ..."."""
-    text, _, place = str(error).replace("`", "").partition(" - at ")
-    text = one_line(f"{text[:1].lower()}{text[1:]}", 200)
-    place = place.removeprefix("$").removeprefix(".")
-    return f"{place}: {text}" if place else text
+    text = one_line(explained(str(error)), 200)
+    return text.replace("object missing required field ", "lacks ")
 
 
 def _shown(number: Id) -> str:

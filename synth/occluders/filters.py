@@ -25,7 +25,7 @@ class OccluderFilter:
         min_solidity: minimum mask area over convex hull area.
         min_largest: minimum share of the area in the largest connected component.
         max_touching: maximum share of the outline next to other instances, where the depth order is unknown.
-        excluded: excluded categories.
+        excluded: excluded categories, in lower case; capitals in the annotations make no difference.
         persons: allow people as occluders (their category stays "person").
     """
 
@@ -44,6 +44,7 @@ class OccluderFilter:
     ) -> str | None:
         """The reason to reject an instance from its record (box as x, y, w, h), or None."""
         x, y, w, h = box
+        category = category.strip().lower()
         if category in self.excluded:
             return "category left out"
         if category == "person" and not self.persons:
