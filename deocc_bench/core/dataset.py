@@ -21,7 +21,7 @@ import numpy as np
 from deocc_bench.core import images, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.json_files import checked, is_plain, read_json, require_object
+from deocc_bench.core.json_files import checked, read_json, require_object
 from deocc_bench.core.masks import RLE
 from deocc_bench.core.paths import check_inside, inside, is_safe_id
 from deocc_bench.core.pixels import check_size
@@ -232,8 +232,6 @@ class DatasetReader:
                 "use the deocc-bench version that wrote it, or recreate the dataset",
             )
         self._header = checked(self.info, _Header, info_path, "recreate the dataset")
-        if not is_plain(self.info):
-            raise InputError(info_path, "holds a value that is not plain data", "recreate the dataset")
         self._splits: dict[str, dict[str, SampleRecord]] = {}
 
     @property

@@ -70,8 +70,12 @@ def checked(value: Any, kind: type[Value], where: str | Path, cure: str = _CURE)
     """Convert a parsed value to a type that msgspec knows (a Struct, list[int], ...), or explain what is wrong.
 
     Raises:
-        InputError: the value has another type; names the field.
+        InputError: the value has another type, or holds something that is not plain data; names the field.
     """
+    place = _not_plain(value)
+    if place is not None:
+        told = f"{place.lstrip('.')}: " if place else ""
+        raise InputError(where, f"{told}holds a number, a text or a depth that can't be stored", cure)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -129,19 +133,32 @@ def is_text(value: Any, longest: int = 10_000) -> bool:
     return value.isascii() or not _SURROGATE.search(value)
 
 
-def is_plain(value: Any, depth: int = 0) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether a value can be written as JSON again: finite numbers, UTF-8 text, at most 100 levels."""
+    return _not_plain(value) is None
+
+
+def _not_plain(value: Any, depth: int = 0) -> str | None:
+    """The place of the first part that `is_plain` refuses, e.g. ".size[0]"; None if there is none."""
     if value is None or isinstance(value, bool):
-        return True
+        return None
     if isinstance(value, str):
-        return is_text(value, longest=2**31)
+        return None if is_text(value, longest=2**31) else ""
     if depth > _DEEPEST:
-        return False
+        return ""
     if isinstance(value, list | tuple):
-        return all(is_plain(v, depth + 1) for v in value)
+        for number, part in enumerate(value):
+            place = _not_plain(part, depth + 1)
+            if place is not None:
+                return f"[{number}]{place}"
+        return None
     if isinstance(value, Mapping):
-        return all(is_text(k) and is_plain(v, depth + 1) for k, v in value.items())
-    return is_number(value)
+        for key, part in value.items():
+            place = _not_plain(part, depth + 1) if is_text(key) else ""
+            if place is not None:
+                return f".{key}{place}"
+        return None
+    return None if is_number(value) else ""
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -47,8 +47,8 @@ def checked(rle: RLE) -> RLE:
         DeoccError: it is not an RLE, its size is impossible or too large, or its runs don't fill the mask.
     """
     size = rle.get("size") if isinstance(rle, dict) else None
-    counts = rle["counts"] if size and "counts" in rle else None
-    if type(counts) is str and _known.get(counts) == size and type(size[0]) is type(size[1]) is int:
+    counts = rle.get("counts") if size else None
+    if size and type(counts) is str and _known.get(counts) == size and type(size[0]) is type(size[1]) is int:
         return rle
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(type(v) is int for v in size):
         raise DeoccError('an RLE must be {"size": [height, width], "counts": ...}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -60,7 +61,7 @@ def inside(root: str | Path, name: str, where: str | Path) -> Path:
     """
     cure = "give the file inside the folder, under a relative name"
     if not is_relative(name):
-        raise InputError(where, f"the file name {name!r} leads out of its folder {root}", cure)
+        raise InputError(where, f"the file name {reprlib.repr(name)} leads out of its folder {root}", cure)
     path = Path(root) / name
     check_inside(root, path, where)
     return path

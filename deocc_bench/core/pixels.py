@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Other formats of Pillow are not accepted: some start external programs.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 LIMIT_VARIABLE = "DEOCC_MAX_PIXELS"
 DEFAULT_LIMIT = 2**27  # pixels; more than any current camera takes
 REPLACE = "replace the file, or skip it with --skip-bad"
@@ -40,11 +41,12 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: a[:, ::-1].swapaxes(0, 1),
 }
+_TAIL = 4096  # bytes
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = {(1, 0): "1", (8, 0): "L", (16, 0): "I;16", (8, 2): "RGB", (8, 3): "P", (8, 4): "LA", (8, 6): "RGBA"}
 
-# The size is compared with our own limit, before anything is decoded.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Sizes are compared with our own limit, before anything is decoded. Pillow's remarks on odd metadata name no file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,10 @@ def read_file(path: str | Path) -> bytes:
         InputError: the file is missing, unreadable, empty, or not a regular file (a folder, pipe or device).
     """
     with _opened(path) as f:
-        return f.read()
+        raw = f.read()
+    if not raw:
+        raise InputError(path, "the file is empty", REPLACE)
+    return raw
 
 
 def open_image(path: str | Path) -> ImageFile:
@@ -139,17 +144,27 @@ def open_image(path: str | Path) -> ImageFile:
         InputError: not a complete image in one of `FORMATS`, or too large.
     """
     raw = read_file(path)
-    return ImageFile(path, raw, _checked_header(path, io.BytesIO(raw), len(raw)))
+    header = _png_header(path, raw) if raw.startswith(_PNG) else _header(path, io.BytesIO(raw))
+    _check_header(path, header, raw[-_TAIL:], len(raw))
+    return ImageFile(path, raw, header)
 
 
 def read_header(path: str | Path) -> Header:
-    """Check an image file as `open_image` does, but read only its header and its end.
+    """Check an image file as `open_image` does; of formats without checksums only the two ends are read.
 
     Raises:
         InputError: as for `open_image`.
     """
     with _opened(path) as f:
-        return _checked_header(path, f, os.fstat(f.fileno()).st_size)
+        if f.read(len(_PNG)) != _PNG:
+            length = os.fstat(f.fileno()).st_size
+            if not length:
+                raise InputError(path, "the file is empty", REPLACE)
+            header = _header(path, f)
+            f.seek(max(0, length - _TAIL))
+            _check_header(path, header, f.read(_TAIL), length)
+            return header
+    return open_image(path).header
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -161,9 +176,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return read_header(path).size
 
 
-def truncated(path: str | Path, size: int) -> InputError:
+def truncated(path: str | Path, length: int) -> InputError:
     """The error for a file that ends too early: decoders would fill the missing part with grey."""
-    return InputError(path, f"truncated: it ends after {size} bytes without its end marker", REPLACE)
+    return InputError(path, f"truncated: it ends after {length} bytes without its end marker", REPLACE)
 
 
 def undecodable(path: str | Path, error: object = "") -> InputError:
@@ -174,7 +189,7 @@ def undecodable(path: str | Path, error: object = "") -> InputError:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a regular file that is not empty; errors while it is read become InputError."""
+    """Open a regular file; errors while it is read become InputError."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
@@ -183,17 +198,22 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
-    # A small buffer: the chunks of a PNG are visited without reading what is between them.
-    with open(handle, "rb", buffering=1024) as f:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(path, "not a regular file", "give an ordinary file")
-        if not status.st_size:
-            raise InputError(path, "the file is empty", REPLACE)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError(path, "not a regular file", "give an ordinary file")
+    with open(handle, "rb") as f:
         try:
             yield f
         except OSError as error:
             raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
+
+
+def _check_header(path: str | Path, header: Header, tail: bytes, length: int) -> None:
+    """Check the size in pixels, and that a JPEG file of `length` bytes has its end marker in the `tail`."""
+    check_size(path, *header.stored)
+    # Cameras append data after the end marker, so we search the tail; a thumbnail's marker is in the head.
+    if header.format in ("JPEG", "MPO") and b"\xff\xd9" not in tail:
+        raise truncated(path, length)
 
 
 def _pillow(file: BinaryIO) -> Image.Image:
@@ -201,18 +221,6 @@ def _pillow(file: BinaryIO) -> Image.Image:
         # The user raised our limit; Pillow's own must not be lower.
         Image.MAX_IMAGE_PIXELS = max_pixels()
     return Image.open(file, formats=FORMATS)
-
-
-def _checked_header(path: str | Path, file: BinaryIO, length: int) -> Header:
-    """Header of an open file of `length` bytes, after checking its size in pixels and its end marker."""
-    header = _png_header(path, file, length) if file.read(8) == _PNG else _header(path, file)
-    check_size(path, *header.stored)
-    # Cameras append data after the end marker, so we search the tail; a thumbnail's marker is in the head.
-    if header.format in ("JPEG", "MPO"):
-        file.seek(max(0, length - 4096))
-        if b"\xff\xd9" not in file.read(4096):
-            raise truncated(path, length)
-    return header
 
 
 def _header(path: str | Path, file: BinaryIO) -> Header:
@@ -235,17 +243,18 @@ def _header(path: str | Path, file: BinaryIO) -> Header:
     return Header((height, width), orientation, kind, mode)
 
 
-def _png_header(path: str | Path, file: BinaryIO, length: int) -> Header:
-    """Read the header of a PNG by its chunks, which is much faster than Pillow."""
-    place, turned, size, mode = 8, False, (0, 0), ""
-    while place + 8 <= length:
-        file.seek(place)
-        chunk = file.read(21)
-        if len(chunk) < 8:  # the file became shorter
-            raise truncated(path, length)
-        count, kind = struct.unpack_from(">I4s", chunk)
-        if kind == b"IHDR" and count == 13 and len(chunk) >= 21:
-            width, height, depth, colour = struct.unpack_from(">IIBB", chunk, 8)
+def _png_header(path: str | Path, raw: bytes) -> Header:
+    """Read the header of a PNG by its chunks, which is much faster than Pillow, and verify their checksums."""
+    view, place, turned, size, mode = memoryview(raw), 8, False, (0, 0), ""
+    while place + 8 <= len(raw):
+        length, kind = struct.unpack_from(">I4s", raw, place)
+        # libpng would decode a damaged file half, or print its own error.
+        if place + 12 + length <= len(raw):
+            (checksum,) = struct.unpack_from(">I", raw, place + 8 + length)
+            if zlib.crc32(view[place + 4 : place + 8 + length]) != checksum:
+                raise InputError(path, "damaged: a checksum in it is wrong", REPLACE)
+        if kind == b"IHDR" and length == 13 and place + 21 <= len(raw):
+            width, height, depth, colour = struct.unpack_from(">IIBB", raw, place + 8)
             # Pillow's modes of less common depths: 2 and 4 bits of grey or palette become 8.
             mode = _PNG_MODES.get((depth, colour)) or _PNG_MODES.get((8, colour), "")
             size = (height, width)
@@ -253,12 +262,12 @@ def _png_header(path: str | Path, file: BinaryIO, length: int) -> Header:
             turned = True
         elif kind == b"IEND":
             break
-        place += 12 + count
+        place += 12 + length
     else:
-        raise truncated(path, length)
+        raise truncated(path, len(raw))
     if not mode:
         raise undecodable(path)
     if turned:
         check_size(path, *size)
-        return _header(path, file)
+        return _header(path, io.BytesIO(raw))
     return Header(size, 1, "PNG", mode)
