@@ -207,12 +207,13 @@ class DatasetReader:
 
     Args:
         path: the folder that contains `dataset.json`.
+        lenient: leave out invalid entries, which `problems` returns, instead of raising.
 
     Raises:
         InputError: the folder is not a dataset, or has another schema version.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, lenient: bool = False) -> None:
         self.root = Path(path)
         if not self.root.is_dir():
             raise InputError(path, "no such dataset folder", "check the path, or make one with `deocc-bench synth`")
@@ -232,7 +233,9 @@ class DatasetReader:
                 "use the deocc-bench version that wrote it, or recreate the dataset",
             )
         self._header = checked(self.info, _Header, info_path, "recreate the dataset")
+        self._lenient = lenient
         self._splits: dict[str, dict[str, SampleRecord]] = {}
+        self._problems: dict[str, list[InputError]] = {}
 
     @property
     def name(self) -> str:
@@ -270,6 +273,11 @@ class DatasetReader:
         """Yield all records of a split, sorted by sample id."""
         yield from self._load(split).values()
 
+    def problems(self, split: str) -> list[InputError]:
+        """One error for each invalid entry of a split; empty unless the reader is lenient."""
+        self._load(split)
+        return self._problems[split]
+
     def sample(self, split: str, sample_id: str) -> Sample:
         """Load one sample with its pixels."""
         return self.record(split, sample_id).load()
@@ -287,31 +295,46 @@ class DatasetReader:
                 raise UsageError(f"{self.root}: {unknown('split', split, self.splits)}")
             path = annotation_path(self.root, split)
             check_inside(self.root, path)
-            self._splits[split] = _parse_split(self.root, split, path, read_json(path))
+            records, problems = _parse_split(self.root, split, path, read_json(path))
+            if problems and not self._lenient:
+                raise problems[0]
+            self._splits[split], self._problems[split] = records, problems
         return self._splits[split]
 
 
-def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, SampleRecord]:
+def _parse_split(root: Path, split: str, path: Path, data: Any) -> tuple[dict[str, SampleRecord], list[InputError]]:
+    """The valid records by sample id, sorted, and one error for each invalid entry.
+
+    Raises:
+        InputError: the file is not a COCO file.
+    """
     lists = require_object(data, path, _CURE)
     for key in ("images", "annotations"):
         if not isinstance(lists.get(key), list):
             raise InputError(path, f"has no list {key!r}", _CURE)
-    by_id: dict[int | str, ImageEntry] = {}
+    problems: list[InputError] = []
+    photos: dict[int | str, ImageEntry] = {}
     for image in lists["images"]:
-        photo = ImageEntry.from_json(image, _where(path, "image", image))
-        if photo.id in by_id:
-            raise InputError(path, f"two images have the id {photo.id}", _CURE)
-        by_id[photo.id] = photo
+        try:
+            photo = ImageEntry.from_json(image, _where(path, "image", image))
+            if photo.id in photos:
+                raise InputError(path, f"two images have the id {photo.id}", _CURE)
+            photos[photo.id] = photo
+        except InputError as error:
+            problems.append(error)
     records: dict[str, SampleRecord] = {}
     for annotation in lists["annotations"]:
-        at = _where(path, "annotation", annotation)
-        truth = Annotation.from_json(annotation, at)
-        if truth.image_id not in by_id:
-            raise InputError(at, "its image_id is not in the list of images", _CURE)
-        if truth.sample_id in records:
-            raise InputError(path, f"sample {truth.sample_id} is listed twice", _CURE)
-        records[truth.sample_id] = SampleRecord.joined(root, split, by_id[truth.image_id], truth, at)
-    return dict(sorted(records.items()))
+        try:
+            at = _where(path, "annotation", annotation)
+            truth = Annotation.from_json(annotation, at)
+            if truth.image_id not in photos:
+                raise InputError(at, "its image_id is not in the list of images", _CURE)
+            if truth.sample_id in records:
+                raise InputError(path, f"sample {truth.sample_id} is listed twice", _CURE)
+            records[truth.sample_id] = SampleRecord.joined(root, split, photos[truth.image_id], truth, at)
+        except InputError as error:
+            problems.append(error)
+    return dict(sorted(records.items())), problems
 
 
 def _where(path: Path, what: str, entry: Any) -> str:

@@ -73,12 +73,17 @@ def check_inside(root: str | Path, path: str | Path, where: str | Path = "") -> 
     Raises:
         InputError: they do.
     """
+    if leads_out(root, path):
+        raise InputError(where or path, f"{path} is a link that leads out of {root}", "copy the file into the folder")
+
+
+def leads_out(root: str | Path, path: str | Path) -> bool:
+    """Whether links lead a path below `root` out of it."""
     text = os.fspath(path)
     parent = _real(os.path.dirname(text))
     real = os.path.realpath(text) if os.path.islink(text) else os.path.join(parent, os.path.basename(text))
     base = _real(os.fspath(root))
-    if os.path.commonpath([base, real]) != base:
-        raise InputError(where or path, f"{path} is a link that leads out of {root}", "copy the file into the folder")
+    return os.path.commonpath([base, real]) != base
 
 
 @lru_cache(maxsize=4096)

@@ -27,14 +27,19 @@ def read_photo(path: str | Path) -> np.ndarray:
         return images.read_rgb(path)
 
 
-def read_mask(path: str | Path, photo: np.ndarray) -> np.ndarray:
+def read_mask(path: str | Path, photo: np.ndarray, notes: list[str] | None = None) -> np.ndarray:
     """A person's mask for `photo`, bool H x W; see `core.mask_files` for the rule.
+
+    Args:
+        notes: a sentence is added if the mask is soft.
 
     Raises:
         InputError: missing, ambiguous, another size than the photo, or nobody in it.
     """
     with _for_one_file():
-        mask = mask_files.read_mask(path)
+        mask, soft, _ = mask_files.read_mask_file(path)
+    if soft and notes is not None:
+        notes.append(f"the mask {Path(path).name} is soft: it was read at half of white")
     return _fitting(mask, photo, path)
 
 

@@ -87,9 +87,10 @@ def predict(
         raise UsageError(f"{len(mask_files)} --mask and {len(whole_files)} --amodal; give one --amodal for each --mask")
     require_empty(out)
     picture = read_photo(photo)
-    seen = [read_mask(path, picture) for path in mask_files]
-    hiding = [read_mask(path, picture) for path in hiding_files]
-    wholes: list[np.ndarray | None] = [read_mask(path, picture) for path in whole_files]
+    told: list[str] = []
+    seen = [read_mask(path, picture, told) for path in mask_files]
+    hiding = [read_mask(path, picture, told) for path in hiding_files]
+    wholes: list[np.ndarray | None] = [read_mask(path, picture, told) for path in whole_files]
     method = load_for_photo(
         spec,
         parse_options(options),
@@ -118,6 +119,7 @@ def predict(
         "working_size": size,
         "exact": exact,
         "seed": seed,
+        "notes": told,
         "people": [
             _write(out / f"person-{i}" if len(people) > 1 else out, path, picture, person)
             for i, (path, person) in enumerate(zip(mask_files, people, strict=True), 1)
@@ -131,6 +133,8 @@ def predict(
     if as_json:
         click.echo(dump_json(report), nl=False)
         return
+    for note in told:
+        click.echo(f"note: {note}")
     for entry in report["people"]:
         click.echo(f"{entry['mask']}: {entry['hidden_share']:.1%} of the person is hidden, by {method.name}")
         for note in entry["notes"]:

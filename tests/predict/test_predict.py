@@ -272,9 +272,9 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(folder: Path, *arguments: str, method: str = "chain:convex-hull+telea") -> Result:
+def call(folder: Path, *arguments: str, method: str = "chain:convex-hull+telea", out: str = "out") -> Result:
     given = [a if a.startswith("-") or not (folder / a).suffix else str(folder / a) for a in arguments]
-    return CliRunner().invoke(predict, [*given, "--out", str(folder / "out"), "--method", method])
+    return CliRunner().invoke(predict, [*given, "--out", str(folder / out), "--method", method])
 
 
 def test_the_files_of_one_person(files: Path) -> None:
@@ -425,3 +425,16 @@ def test_the_astronaut(files: Path) -> None:
     assert (hidden & truth).sum() / (hidden | truth).sum() > 0.8
     recovered = images.read_rgb(files / "out" / "recovered.png")
     assert np.array_equal(recovered[~hidden], photo[~hidden])
+
+
+def test_masks_are_read_by_one_rule_and_soft_ones_are_told(files: Path) -> None:
+    _, mask = scene()
+    levels = np.where(mask, 255, np.where(np.roll(mask, 2, 1), 100, 3)).astype(np.uint8)
+    white = np.full((*mask.shape, 3), 255, np.uint8)
+    styles = {"soft.png": levels, "cutout.png": np.dstack([white, mask * np.uint8(255)]), "one.png": mask * np.uint8(1)}
+    for number, (name, array) in enumerate(styles.items()):
+        _write(files, name, array)
+        done = call(files, "photo.png", "--mask", name, "--exact", out=f"out{number}", method="convex-hull")
+        assert done.exit_code == 0, done.output
+        assert np.array_equal(mask_files.read_mask(files / f"out{number}" / "modal.png"), mask)
+        assert ("is soft: it was read at half of white" in done.output) is (name == "soft.png")
