@@ -15,7 +15,7 @@ from PIL import Image
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
-from deocc_bench.core.pixels import ImageFile, image_size, open_image, read_header, undecodable
+from deocc_bench.core.pixels import ImageFile, image_size, open_image, undecodable
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -106,7 +106,7 @@ def check_complete(path: str | Path) -> None:
     Raises:
         InputError: the file is missing, not an image, truncated or too large.
     """
-    read_header(path)
+    open_image(path)
 
 
 def encode_png(array: np.ndarray, palette: bytes | None = None) -> bytes:

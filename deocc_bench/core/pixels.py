@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -41,7 +41,6 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: a[:, ::-1].swapaxes(0, 1),
 }
-_TAIL = 4096  # bytes
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = {(1, 0): "1", (8, 0): "L", (16, 0): "I;16", (8, 2): "RGB", (8, 3): "P", (8, 4): "LA", (8, 6): "RGBA"}
 
@@ -83,7 +82,7 @@ class ImageFile:
     def opened(self) -> Iterator[Image.Image]:
         """Open the file with Pillow; errors of the decoder inside the block become InputError."""
         try:
-            with _pillow(io.BytesIO(self.raw)) as im:
+            with _pillow(self.raw) as im:
                 yield im
         except InputError:
             raise
@@ -130,66 +129,6 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         InputError: the file is missing, unreadable, empty, or not a regular file (a folder, pipe or device).
     """
-    with _opened(path) as f:
-        raw = f.read()
-    if not raw:
-        raise InputError(path, "the file is empty", REPLACE)
-    return raw
-
-
-def open_image(path: str | Path) -> ImageFile:
-    """Read an image file and check its header; no pixel is decoded.
-
-    Raises:
-        InputError: not a complete image in one of `FORMATS`, or too large.
-    """
-    raw = read_file(path)
-    header = _png_header(path, raw) if raw.startswith(_PNG) else _header(path, io.BytesIO(raw))
-    _check_header(path, header, raw[-_TAIL:], len(raw))
-    return ImageFile(path, raw, header)
-
-
-def read_header(path: str | Path) -> Header:
-    """Check an image file as `open_image` does; of formats without checksums only the two ends are read.
-
-    Raises:
-        InputError: as for `open_image`.
-    """
-    with _opened(path) as f:
-        if f.read(len(_PNG)) != _PNG:
-            length = os.fstat(f.fileno()).st_size
-            if not length:
-                raise InputError(path, "the file is empty", REPLACE)
-            header = _header(path, f)
-            f.seek(max(0, length - _TAIL))
-            _check_header(path, header, f.read(_TAIL), length)
-            return header
-    return open_image(path).header
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of the upright image, from the header.
-
-    Raises:
-        InputError: as for `open_image`.
-    """
-    return read_header(path).size
-
-
-def truncated(path: str | Path, length: int) -> InputError:
-    """The error for a file that ends too early: decoders would fill the missing part with grey."""
-    return InputError(path, f"truncated: it ends after {length} bytes without its end marker", REPLACE)
-
-
-def undecodable(path: str | Path, error: object = "") -> InputError:
-    """The error for a file that is not an image."""
-    told = f" ({error})" if str(error) and "BytesIO" not in str(error) else ""
-    return InputError(path, f"not an image that can be decoded{told}", REPLACE)
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a regular file; errors while it is read become InputError."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
@@ -203,30 +142,59 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         raise InputError(path, "not a regular file", "give an ordinary file")
     with open(handle, "rb") as f:
         try:
-            yield f
+            raw = f.read()
         except OSError as error:
             raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
+    if not raw:
+        raise InputError(path, "the file is empty", REPLACE)
+    return raw
 
 
-def _check_header(path: str | Path, header: Header, tail: bytes, length: int) -> None:
-    """Check the size in pixels, and that a JPEG file of `length` bytes has its end marker in the `tail`."""
+def open_image(path: str | Path) -> ImageFile:
+    """Read an image file and check its header; no pixel is decoded.
+
+    Raises:
+        InputError: not a complete image in one of `FORMATS`, or too large.
+    """
+    raw = read_file(path)
+    header = _png_header(path, raw) if raw.startswith(_PNG) else _header(path, raw)
     check_size(path, *header.stored)
     # Cameras append data after the end marker, so we search the tail; a thumbnail's marker is in the head.
-    if header.format in ("JPEG", "MPO") and b"\xff\xd9" not in tail:
-        raise truncated(path, length)
+    if header.format in ("JPEG", "MPO") and b"\xff\xd9" not in raw[-4096:]:
+        raise truncated(path, raw)
+    return ImageFile(path, raw, header)
 
 
-def _pillow(file: BinaryIO) -> Image.Image:
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of the upright image, from the header.
+
+    Raises:
+        InputError: as for `open_image`.
+    """
+    return open_image(path).header.size
+
+
+def truncated(path: str | Path, raw: bytes) -> InputError:
+    """The error for a file that ends too early: decoders would fill the missing part with grey."""
+    return InputError(path, f"truncated: it ends after {len(raw)} bytes without its end marker", REPLACE)
+
+
+def undecodable(path: str | Path, error: object = "") -> InputError:
+    """The error for a file that is not an image."""
+    told = f" ({error})" if str(error) and "BytesIO" not in str(error) else ""
+    return InputError(path, f"not an image that can be decoded{told}", REPLACE)
+
+
+def _pillow(raw: bytes) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels() > Image.MAX_IMAGE_PIXELS:
         # The user raised our limit; Pillow's own must not be lower.
         Image.MAX_IMAGE_PIXELS = max_pixels()
-    return Image.open(file, formats=FORMATS)
+    return Image.open(io.BytesIO(raw), formats=FORMATS)
 
 
-def _header(path: str | Path, file: BinaryIO) -> Header:
-    file.seek(0)
+def _header(path: str | Path, raw: bytes) -> Header:
     try:
-        with _pillow(file) as im:
+        with _pillow(raw) as im:
             width, height = im.size
             orientation = im.getexif().get(_ORIENTATION, 1)
             kind, mode = str(im.format), im.mode
@@ -264,10 +232,10 @@ def _png_header(path: str | Path, raw: bytes) -> Header:
             break
         place += 12 + length
     else:
-        raise truncated(path, len(raw))
+        raise truncated(path, raw)
     if not mode:
         raise undecodable(path)
     if turned:
         check_size(path, *size)
-        return _header(path, io.BytesIO(raw))
+        return _header(path, raw)
     return Header(size, 1, "PNG", mode)

@@ -13,7 +13,7 @@ import numpy as np
 from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import IGNORE
-from deocc_bench.core.pixels import Header, open_image, read_header
+from deocc_bench.core.pixels import Header, open_image
 from deocc_bench.core.types import Human
 from deocc_bench.synth.humans.layout import Layout, Place, find_places, photo_of, stems
 
@@ -236,7 +236,7 @@ class PhotoFolder:
 
     def _read_checked(self, photo: Path, label: Path) -> ReadLabel:
         """Read the label after checking that the photo is complete and has the same size."""
-        header = read_header(photo)
+        header = open_image(photo).header
         labels, soft = self._read_noting(label)
         mask_files.check_fits(labels, header, label, photo)
         return ReadLabel(labels, soft, header)

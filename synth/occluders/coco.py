@@ -18,7 +18,7 @@ from deocc_bench.core.errors import DeoccError, InputError, one_line
 from deocc_bench.core.json_files import parse_json
 from deocc_bench.core.outlines import bounded
 from deocc_bench.core.paths import inside
-from deocc_bench.core.pixels import check_size, open_image, read_header
+from deocc_bench.core.pixels import check_size, open_image
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 from deocc_bench.synth.occluders.filters import OccluderFilter
@@ -165,7 +165,7 @@ class _Photos:
         where = f"{self.path}: image {photo.id}"
         check_size(where, photo.height, photo.width)
         path = self.path_of(photo)
-        header = read_header(path)
+        header = open_image(path).header
         if header.size != (photo.height, photo.width):
             raise mask_files.wrong_size((photo.height, photo.width), header, where, path)
 

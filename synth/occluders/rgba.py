@@ -13,6 +13,7 @@ from deocc_bench.core import images, masks
 from deocc_bench.core.errors import InputError, one_line
 from deocc_bench.core.json_files import checked, is_text, read_json, require_object
 from deocc_bench.core.paths import check_inside, safe_id
+from deocc_bench.core.pixels import read_file
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 
@@ -147,11 +148,7 @@ def _folder_licence(folder: Path) -> str:
     for path in _listed(folder):
         if path.stem.upper() in ("LICENSE", "LICENCE") and path.is_file():
             check_inside(folder, path)
-            try:
-                with open(path, encoding="utf-8", errors="replace") as f:
-                    lines = f.read(4096).splitlines()
-            except OSError as error:
-                raise InputError(path, f"can't be read ({error.strerror})", "check its permissions") from error
+            lines = read_file(path).decode("utf-8", "replace").splitlines() if path.stat().st_size else []
             return next((one_line(line.strip("# ").strip()) for line in lines if line.strip("# ")), "not stated")
     return "not stated"
 
