@@ -16,7 +16,6 @@ import msgspec
 
 from deocc_bench.core.errors import DeoccError, InputError, one_line
 from deocc_bench.core.json_files import (
-    checked,
     dump_json,
     explained,
     is_text,
@@ -32,7 +31,7 @@ CURE = "give a COCO instances file (with images, annotations, categories)"
 _SKIP = "correct it, or leave it out with --skip-bad"
 _LONGEST = 1000  # characters of an id or a name
 _NEVER_BLANK = ("id", "image_id", "category_id", "file_name")
-_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
+_MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError)
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
@@ -223,7 +222,11 @@ def _read(path: Path) -> _Entries | _Parsed:
         return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=_Entries)
     except _MALFORMED:
         # What msgspec refuses is looked at again: NaN is tolerated here, and other errors are named.
-        return checked(require_object(parse_json(raw, path), path, CURE), _Parsed, path, CURE)
+        value = require_object(parse_json(raw, path), path, CURE)
+    try:
+        return msgspec.convert(value, _Parsed)
+    except _MALFORMED as error:
+        raise InputError(path, _told(error), CURE) from error
 
 
 def _decoded(entry: Any, decoder: msgspec.json.Decoder[Record]) -> Record:
