@@ -79,9 +79,17 @@ def checked(value: Any, kind: type[Value], where: str | Path, cure: str = _CURE)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise InputError(where, _told(str(error)), cure) from error
+        raise InputError(where, explained(str(error)), cure) from error
     except (RecursionError, OverflowError) as error:
         raise InputError(where, f"holds a value that can't be read ({error})", cure) from error
+
+
+def explained(message: str) -> str:
+    """msgspec's message in our words: "Expected `int`, got `str` - at `$.size[0]`" -> "size[0]: expected int, ..."."""
+    text, _, place = message.partition(" - at `")
+    text = text.replace("`", "")
+    place = place.rstrip("`").removeprefix("$").removeprefix(".")
+    return f"{place}: {text[:1].lower()}{text[1:]}" if place else f"{text[:1].lower()}{text[1:]}"
 
 
 def require_object(value: Any, where: str | Path, cure: str = _CURE) -> dict[str, Any]:
@@ -177,11 +185,3 @@ def _parse_leniently(raw: bytes, where: str | Path) -> Any:
 
 def _integer(text: str) -> int | float:
     return int(text) if len(text) <= 20 else float(text)
-
-
-def _told(message: str) -> str:
-    """msgspec's message in our words: "Expected `int`, got `str` - at `$.size[0]`" -> "size[0]: expected int, ..."."""
-    text, _, place = message.partition(" - at `")
-    text = text.replace("`", "")
-    place = place.rstrip("`").removeprefix("$").removeprefix(".")
-    return f"{place}: {text[:1].lower()}{text[1:]}" if place else f"{text[:1].lower()}{text[1:]}"
