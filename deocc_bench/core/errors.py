@@ -38,6 +38,26 @@ class UsageError(DeoccError):
     exit_code = 2
 
 
+class FaultError(DeoccError):
+    """A fault that is not in the input: a full disk, a killed worker. The same run can go on later.
+
+    Args:
+        problem: what happened, and where.
+        cure: what to do about it.
+    """
+
+    def __init__(self, problem: str, cure: str) -> None:
+        self.problem, self.cure = problem, cure
+        super().__init__(problem, cure)
+
+    def __str__(self) -> str:
+        return one_line(f"{self.problem}; {self.cure}")
+
+    def then(self, go_on: str) -> FaultError:
+        """The same fault, with how to go on afterwards."""
+        return FaultError(self.problem, f"{self.cure}, then {go_on}")
+
+
 def one_line(text: object, limit: int = 500) -> str:
     """`text` on one line of at most `limit` characters, control characters escaped: safe to print on a terminal."""
     flat = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in str(text))

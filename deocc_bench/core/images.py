@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
+from deocc_bench.core.reading import note_read
 
 # IPP selects its code by CPU, and the results differ in the last bit. A dataset must not depend on the machine.
 cv2.ipp.setUseIPP(False)
@@ -157,4 +158,5 @@ def _read_complete(path: str | Path) -> bytes:
     cut_png = raw[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in raw[-4096:]
     if cut_jpeg or cut_png:
         raise InputError(path, f"truncated: it ends after {len(raw)} bytes without its end marker", _REPLACE)
+    note_read(path, raw)
     return raw

@@ -13,6 +13,7 @@ import numpy as np
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.reading import note_read
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 from deocc_bench.synth.occluders.filters import OccluderFilter
@@ -210,7 +211,9 @@ def _draw(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        note_read(path, raw)
+        data = json.loads(raw.decode())
     except FileNotFoundError:
         raise InputError(path, "no such file", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:

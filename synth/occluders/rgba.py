@@ -11,6 +11,7 @@ import numpy as np
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.reading import note_read
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 
@@ -108,7 +109,9 @@ class RgbaOccluders:
         about: dict[str, Any] = {}
         if beside.exists():
             try:
-                about = json.loads(beside.read_text(encoding="utf-8"))
+                raw = beside.read_bytes()
+                note_read(beside, raw)
+                about = json.loads(raw.decode())
             except (OSError, ValueError) as error:
                 raise InputError(
                     beside, f"can't be read ({error})", 'write {"category": ..., "licence": ...}'
@@ -134,6 +137,8 @@ def _reject(alpha: np.ndarray) -> str | None:
 def _folder_licence(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.stem.upper() in ("LICENSE", "LICENCE") and path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            raw = path.read_bytes()
+            note_read(path, raw)
+            lines = raw.decode(errors="replace").splitlines()
             return next((line.strip("# ").strip() for line in lines if line.strip("# ")), "not stated")
     return "not stated"
