@@ -72,7 +72,6 @@ def synthesise(
                 spec, workers=workers, engine_name=engine_name, limit=limit, skip_bad=skip_bad, advance=bar.update
             )
         work = root / WORK
-        shards = plan.shards()
         missing = _begin(work, plan, spec)
         with progress_bar("making samples", "sample", len(plan.accepted) * spec.variants, quiet=quiet) as bar:
             bar.update((len(plan.accepted) - sum(len(entries) for _, entries in missing)) * spec.variants)
