@@ -262,7 +262,8 @@ def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[
         odd = [k for k in fresh if old.get(k) != fresh[k]]
         if odd in (["annotations"], ["fit_annotations"]):
             dataset, split = (job.dataset, job.split) if odd == ["annotations"] else (job.fit_dataset, job.fit_split)
-            assert dataset is not None and split is not None
+            assert dataset is not None
+            assert split is not None
             path = annotation_path(dataset.root, split)
             raise InputError(path, f"was changed after the run in {job.out} was started", "choose another --out")
         if odd:

@@ -18,8 +18,8 @@ from deocc_bench.benchmark.score import Scoring
 from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.lock import AGAIN, RESUME, output_folder
 from deocc_bench.core.loaded import LoadedDataset
+from deocc_bench.core.lock import AGAIN, RESUME, output_folder
 from deocc_bench.core.predictions import folder_of
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown

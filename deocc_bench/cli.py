@@ -93,6 +93,8 @@ def _run(arguments: Sequence[str] | None) -> None:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
+    except MemoryError:
+        _fail("not enough memory; use smaller images, fewer --workers or a smaller --batch-size", 1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -55,6 +55,8 @@ class FaultError(DeoccError):
 
     def then(self, go_on: str) -> FaultError:
         """The same fault, with how to go on afterwards."""
+        if self.cure.endswith(go_on):
+            return self
         return FaultError(self.problem, f"{self.cure}, then {go_on}")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from deocc_bench.core.errors import FaultError, InputError, UsageError
 
 LOCK_FILE = ".lock"  # in an output folder while a run writes to it
-_TMP_PREFIX = ".tmp-"
+TMP_PREFIX = ".tmp-"
 # The umask can only be read by setting it, which affects all threads. So it is read once, at import.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -30,7 +30,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_TMP_PREFIX, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=TMP_PREFIX, dir=path.parent)
         with os.fdopen(handle, "wb") as f:
             f.write(raw)
         os.chmod(temporary, 0o666 & ~_UMASK)
@@ -66,7 +66,7 @@ def require_empty(folder: str | Path, cure: str = "choose another --out") -> Non
 
 def sweep_temporary(folder: str | Path) -> int:
     """Remove temporary files that killed runs left below `folder`; return the number of files."""
-    leftovers = [p for p in Path(folder).rglob(f"{_TMP_PREFIX}*") if p.is_file()]
+    leftovers = [p for p in Path(folder).rglob(f"{TMP_PREFIX}*") if p.is_file()]
     for p in leftovers:
         p.unlink(missing_ok=True)
     return len(leftovers)

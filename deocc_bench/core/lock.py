@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from deocc_bench.core.errors import DeoccError, FaultError, InputError, UsageError, one_line
-from deocc_bench.core.files import LOCK_FILE, sweep_temporary, write_error
+from deocc_bench.core.files import LOCK_FILE, TMP_PREFIX, sweep_temporary, write_error
 from deocc_bench.core.stopping import on_stop
 
 try:
@@ -24,7 +24,9 @@ AGAIN = "run the command again"
 
 
 @contextmanager
-def output_folder(path: str | Path, go_on: str = "", *, discard: bool = False) -> Iterator[Path]:
+def output_folder(
+    path: str | Path, go_on: str = "", *, discard: bool = False, within: Sequence[str] | None = None
+) -> Iterator[Path]:
     """Create the folder and keep other runs out of it inside the block.
 
     At the end, temporary files are removed. If nothing was written, so are the folders that were created.
@@ -33,6 +35,7 @@ def output_folder(path: str | Path, go_on: str = "", *, discard: bool = False) -
         path: the folder; leftovers of killed runs in it are swept.
         go_on: how to go on after a fault or a signal: `RESUME`, `AGAIN` or ""; added to the message.
         discard: after a failure or a signal, remove what is in the folder, if it was empty before.
+        within: the subfolders that the run writes, if the folder may hold others; None: all.
 
     Raises:
         UsageError: the path is a file.
@@ -44,8 +47,8 @@ def output_folder(path: str | Path, go_on: str = "", *, discard: bool = False) -
     handle = -1
     try:
         handle = _lock(root)
-        _refuse_links(root)
-        sweep_temporary(root)
+        _refuse_links(root, within)
+        _sweep(root, within)
         owned = discard and _is_empty(root)
     except BaseException:
         _release(root, handle, created)
@@ -54,7 +57,7 @@ def output_folder(path: str | Path, go_on: str = "", *, discard: bool = False) -
     def end(failed: bool) -> bool:
         if failed and owned:
             _clear(root)
-        sweep_temporary(root)
+        _sweep(root, within)
         _release(root, handle, created)
         return root.exists() and not _is_empty(root)
 
@@ -69,7 +72,9 @@ def output_folder(path: str | Path, go_on: str = "", *, discard: bool = False) -
             yield root
         except FaultError as error:
             kept = end(failed=True)
-            raise error.then(go_on) if kept and go_on else error
+            if kept and go_on:
+                raise error.then(go_on) from error
+            raise
         except BaseException:
             end(failed=True)
             raise
@@ -97,6 +102,10 @@ def _lock(root: Path) -> int:
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            # The run that held the lock has just removed its empty folder.
+            root.mkdir(parents=True, exist_ok=True)
+            continue
         except OSError as error:
             raise write_error(path, error) from error
         _held.add(handle)
@@ -169,16 +178,39 @@ def _remove_empty(folders: list[Path]) -> None:
             return
 
 
-def _refuse_links(root: Path) -> None:
-    folders = [os.fspath(root)]
+def _sweep(root: Path, within: Sequence[str] | None) -> None:
+    if within is None:
+        sweep_temporary(root)
+        return
+    for path in root.glob(f"{TMP_PREFIX}*"):
+        path.unlink(missing_ok=True)
+    for name in within:
+        sweep_temporary(root / name)
+
+
+def _refuse_links(root: Path, within: Sequence[str] | None) -> None:
+    folders = [os.fspath(root)] if within is None else [os.fspath(root / name) for name in within]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    problem = "a symbolic link in an output folder, through which files elsewhere would be written"
-                    raise InputError(entry.path, problem, "remove it, or choose another --out")
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
+        folder = folders.pop()
+        if folder != os.fspath(root) and os.path.islink(folder):
+            raise _link(folder)
+        try:
+            with os.scandir(folder) as found:
+                entries = list(found)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise write_error(folder, error) from error
+        for entry in entries:
+            if entry.is_symlink():
+                raise _link(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+
+
+def _link(path: str) -> InputError:
+    problem = "a symbolic link in an output folder, through which files elsewhere would be written"
+    return InputError(path, problem, "remove it, or choose another --out")
 
 
 def _is_empty(root: Path) -> bool:

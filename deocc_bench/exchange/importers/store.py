@@ -18,9 +18,10 @@ from deocc_bench.core import images, initial_masks, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.dataset import DatasetReader, sample_digest
 from deocc_bench.core.dataset_writer import Line, as_line, finish, stable_id
-from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import atomic_write, write_error
+from deocc_bench.core.errors import InputError
+from deocc_bench.core.files import atomic_write, require_empty, write_error
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.lock import output_folder
 from deocc_bench.core.masks import RLE
 from deocc_bench.core.seeding import rng
 from deocc_bench.exchange.importers.annotated import Bad, Item, fit_parsing, minus
@@ -76,12 +77,37 @@ def write_dataset(
 
     Raises:
         UsageError: `out` is not empty.
+        DeoccError: another run uses `out`, or the disk is full.
         InputError: an entry is invalid (without `skip_bad`), or there is nothing to import.
     """
-    root, report = Path(out), Report()
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError(f"--out {root}: exists and is not an empty folder; choose a new one")
-    photos = _Photos(root)
+    with output_folder(out, discard=True) as root:
+        require_empty(root)
+        return _write_dataset(
+            items,
+            root,
+            name,
+            initial_mask=initial_mask,
+            seed=seed,
+            skip_bad=skip_bad,
+            limit=limit,
+            info=info or {},
+            advance=advance,
+        )
+
+
+def _write_dataset(
+    items: Iterable[Item | Bad],
+    root: Path,
+    name: str,
+    *,
+    initial_mask: str | None,
+    seed: int,
+    skip_bad: bool,
+    limit: int | None,
+    info: dict[str, Any],
+    advance: Callable[[int], object],
+) -> Report:
+    report, photos = Report(), _Photos(root)
     lines: dict[str, list[Line]] = {}
     known: set[str] = set()
     good = _good(items, report, skip_bad)
@@ -124,7 +150,7 @@ def write_dataset(
                 "clipped": report.clipped,
                 "clipped_pixels": report.clipped_pixels,
                 "initial_mask": initial_mask,
-                **(info or {}),
+                **info,
             },
         },
     )
