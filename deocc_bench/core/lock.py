@@ -84,14 +84,19 @@ def output_folder(
 def _create(root: Path) -> list[Path]:
     """Create the folder and its parents; return those that did not exist, the deepest first."""
     missing = [p for p in (root, *root.parents) if not os.path.lexists(p)]
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{root}: is a file, not a folder; choose another --out") from None
-    except (OSError, ValueError) as error:
-        _remove_empty(missing)
-        raise write_error(root, error) from error
-    return missing
+    while True:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            return missing
+        except (FileExistsError, NotADirectoryError):
+            # Another run may have just removed its empty folder.
+            if os.path.lexists(root) or any(p.is_file() for p in root.parents):
+                raise UsageError(f"{root}: is a file, not a folder; choose another --out") from None
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            _remove_empty(missing)
+            raise write_error(root, error) from error
 
 
 def _lock(root: Path) -> int:
@@ -104,7 +109,7 @@ def _lock(root: Path) -> int:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:
             # The run that held the lock has just removed its empty folder.
-            root.mkdir(parents=True, exist_ok=True)
+            _create(root)
             continue
         except OSError as error:
             raise write_error(path, error) from error
