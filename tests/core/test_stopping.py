@@ -95,10 +95,13 @@ def test_handlers_are_put_back() -> None:
 
 def test_a_forked_process_only_ends() -> None:
     with signals_told():
+        ready, tell = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(tell, b".")
             time.sleep(60)
             os._exit(0)
+        os.read(ready, 1)
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
 
