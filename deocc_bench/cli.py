@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     A user error is reported as one line on stderr; a traceback means a bug.
     """
-    with signals_told():
+    with signals_told(restore=arguments is not None):
         _run(arguments)
 
 

@@ -22,10 +22,13 @@ _endings: list[Callable[[], str]] = []
 
 
 @contextmanager
-def signals_told() -> Iterator[None]:
+def signals_told(restore: bool = True) -> Iterator[None]:
     """Handle the signals inside the block: tell in one line what was kept, and exit with 128 + the signal's number.
 
     A signal that is ignored (`nohup`) stays ignored. Outside the main thread nothing is changed.
+
+    Args:
+        restore: put the handlers back at the end; False if the process ends then.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,7 +47,7 @@ def signals_told() -> Iterator[None]:
         yield
     finally:
         for s, old in before.items():
-            if old is not None:
+            if restore and old is not None:
                 signal.signal(s, old)
 
 
