@@ -44,20 +44,19 @@ class FaultError(DeoccError):
     Args:
         problem: what happened, and where.
         cure: what to do about it.
+        go_on: how to go on afterwards; "" if nothing was kept.
     """
 
-    def __init__(self, problem: str, cure: str) -> None:
-        self.problem, self.cure = problem, cure
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, cure: str, go_on: str = "") -> None:
+        self.problem, self.cure, self.go_on = problem, cure, go_on
+        super().__init__(problem, cure, go_on)
 
     def __str__(self) -> str:
-        return one_line(f"{self.problem}; {self.cure}")
+        return one_line(f"{self.problem}; {self.cure}{', then ' if self.go_on else ''}{self.go_on}")
 
     def then(self, go_on: str) -> FaultError:
         """The same fault, with how to go on afterwards."""
-        if self.cure.endswith(go_on):
-            return self
-        return FaultError(self.problem, f"{self.cure}, then {go_on}")
+        return FaultError(self.problem, self.cure, go_on)
 
 
 def one_line(text: object, limit: int = 500) -> str:

@@ -71,10 +71,8 @@ def output_folder(
         try:
             yield root
         except FaultError as error:
-            kept = end(failed=True)
-            if kept and go_on:
-                raise error.then(go_on) from error
-            raise
+            # In nested folders the outer one, that of the command, decides.
+            raise error.then(go_on if end(failed=True) else "") from error
         except BaseException:
             end(failed=True)
             raise

@@ -70,7 +70,8 @@ def _stop(number: int) -> None:
     for ending in reversed(_endings):
         with suppress(Exception):
             kept.append(ending())
-    told = next((k for k in kept if k), "")
+    # The outermost folder is that of the command.
+    told = kept[-1] if kept else ""
     line = f"deocc-bench: error: stopped by {signal.Signals(number).name}" + (f"; {told}" if told else "")
     with suppress(Exception):
         sys.stdout.flush()
