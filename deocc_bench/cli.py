@@ -11,6 +11,7 @@ import click
 from deocc_bench import __version__
 from deocc_bench.core.errors import DeoccError, one_line
 from deocc_bench.core.registry import load_object, unknown
+from deocc_bench.core.stopping import signals_told
 
 # name -> (module:command, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -75,10 +76,15 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with 0 (success), 1 (failure or findings) or 2 (wrong usage).
+    """Run the command line and exit with 0 (success), 1 (failure or findings), 2 (wrong usage) or 128 + a signal.
 
     A user error is reported as one line on stderr; a traceback means a bug.
     """
+    with signals_told(restore=arguments is not None):
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except DeoccError as error:
@@ -86,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; finished work is kept", 130)
+        _fail("interrupted", 130)
+    except MemoryError:
+        _fail("not enough memory; use smaller images, fewer --workers or a smaller --batch-size", 1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.reading import note_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,6 +148,7 @@ def read_file(path: str | Path) -> bytes:
             raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
     if not raw:
         raise InputError(path, "the file is empty", REPLACE)
+    note_read(path, raw)
     return raw
 
 
