@@ -552,3 +552,18 @@ def test_drawn_humans() -> None:
 def test_cihp_figures_use_torso_skin() -> None:
     # The fixtures above rest on it.
     assert CIHP.names[10] == "torso-skin"
+
+
+@pytest.mark.parametrize("stem", ["a\nb", "\x1b[2J", "x" * 199, "a\\b"])
+def test_a_photo_whose_name_can_not_be_a_sample_is_refused_or_listed(tmp_path: Path, stem: str) -> None:
+    root = tmp_path / "in"
+    for name in ("good", stem):
+        photo(root / f"images/{name}.png")
+        palette_png(root / f"parsing/{name}.png", figure((5, 9)))
+    spec = SynthSpec((f"folder:{root}",), ("shapes:10",), size=64, min_height=10, splits={"test": 1.0})
+    with pytest.raises(InputError, match="can't be part of a file name") as caught:
+        make_plan(spec)
+    assert "\n" not in str(caught.value)
+    plan = make_plan(spec, skip_bad=True)
+    assert [e.id for e in plan.accepted] == ["folder-good"]
+    assert any("can't be part of a file name" in reason for _, _, reason in plan.rejected)
