@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import click
 
 from deocc_bench import __version__
-from deocc_bench.core.errors import DeoccError, one_line
+from deocc_bench.core.errors import DeoccError, UsageError, one_line
 from deocc_bench.core.registry import load_object, unknown
+from deocc_bench.core.stopping import signals_told
 
 # name -> (module:command, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -75,23 +76,45 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with 0 (success), 1 (failure or findings) or 2 (wrong usage).
+    """Run the command line and exit with 0 (success), 1 (failure or findings), 2 (wrong usage) or 128 + a signal.
 
     A user error is reported as one line on stderr; a traceback means a bug.
     """
+    with signals_told(restore=arguments is not None):
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except DeoccError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; finished work is kept", 130)
+        _fail("interrupted", 130)
+    except OSError as error:
+        # Only names that the file system refuses and faults of the machine; files are checked where they are read.
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}; check the path, its permissions and the disk", 1)
+    except MemoryError:
+        _fail("not enough memory; use smaller images, fewer --workers or a smaller --batch-size", 1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Arguments that are not UTF-8 can be opened, but neither printed nor stored in a record."""
+    for text in arguments:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"argument {one_line(ascii(text), 200)} is not UTF-8 text; rename the file") from None
 
 
 def _fail(message: str, code: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.pixels import read_file
+from deocc_bench.core.reading import read_file
 
 Value = TypeVar("Value")
 

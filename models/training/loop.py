@@ -57,6 +57,7 @@ class Job:
         save: writes weights: (network, path, training record).
         validation: None for no validation.
         resume: continue from the checkpoint in the folder.
+        inputs: digests of the data, by name; a checkpoint is resumed only if it has the same.
         say: receives lines of progress.
     """
 
@@ -69,6 +70,7 @@ class Job:
     save: Callable[[nn.Module, Path, dict[str, Any]], None]
     validation: Validation | None = None
     resume: bool = False
+    inputs: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
 
 
@@ -133,7 +135,8 @@ class _Run:
         settings["optim"] = {k: v for k, v in settings["optim"].items() if k not in ("steps", "minutes")}
         settings.pop("run")
         settings["data"].pop("workers")
-        return {**self.job.identity, "seed": self.config.run.seed, "settings": settings}
+        identity = {**self.job.identity, "seed": self.config.run.seed, "settings": settings}
+        return identity | ({"inputs": dict(self.job.inputs)} if self.job.inputs else {})
 
     def begin(self) -> None:
         """Prepare the folder, or load the checkpoint."""

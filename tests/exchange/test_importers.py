@@ -486,7 +486,7 @@ def test_command_line(tmp_path: Path, photos: Path, cocoa_file: Callable[..., Pa
     assert "3 samples of 2 photos" in result.output
     again = CliRunner().invoke(import_, arguments)
     assert isinstance(again.exception, UsageError)
-    assert "not an empty folder" in str(again.exception)
+    assert "the folder is not empty" in str(again.exception)
     arguments[-2] = str(tmp_path / "json")
     shown = CliRunner().invoke(import_, [*arguments, "--json", "--limit", "2"], catch_exceptions=False)
     assert json.loads(shown.stdout)["samples"] == 2

@@ -15,6 +15,7 @@ from typing import Any
 from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.files import atomic_write
+from deocc_bench.core.lock import AGAIN, output_folder
 
 # Annotation fields that are exported under another column name, are file names, or are COCO ids.
 _OTHERWISE = frozenset(
@@ -28,12 +29,13 @@ _OTHERWISE = frozenset(
 def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Path]:
     """Write the folder `out` and return the metadata files. Existing files with the same names are replaced."""
     written = []
-    for split in splits:
-        rows = [_sample(record, out / split) for record in dataset.records(split)]
-        path = out / split / "metadata.jsonl"
-        atomic_write(path, "".join(json.dumps(r, sort_keys=True, ensure_ascii=False) + "\n" for r in rows))
-        written.append(path)
-    atomic_write(out / "README.md", _card(dataset, splits))
+    with output_folder(out, AGAIN, within=splits):
+        for split in splits:
+            rows = [_sample(record, out / split) for record in dataset.records(split)]
+            path = out / split / "metadata.jsonl"
+            atomic_write(path, "".join(json.dumps(r, sort_keys=True, ensure_ascii=False) + "\n" for r in rows))
+            written.append(path)
+        atomic_write(out / "README.md", _card(dataset, splits))
     return written
 
 

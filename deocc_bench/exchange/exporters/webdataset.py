@@ -19,6 +19,7 @@ from deocc_bench.core.dataset_writer import as_line
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import write_error
 from deocc_bench.core.json_files import dump_json
+from deocc_bench.core.lock import AGAIN, output_folder
 
 
 def export(dataset: DatasetReader, splits: Sequence[str], out: Path, *, shard_size: int = 1000) -> list[Path]:
@@ -29,8 +30,13 @@ def export(dataset: DatasetReader, splits: Sequence[str], out: Path, *, shard_si
 
     Raises:
         InputError: two sample ids differ only in dots, which a basename can't contain.
-        DeoccError: the disk is full or the folder is not writable.
+        DeoccError: the disk is full, the folder is not writable, or another run uses it.
     """
+    with output_folder(out, AGAIN, within=()):
+        return _export(dataset, splits, out, shard_size)
+
+
+def _export(dataset: DatasetReader, splits: Sequence[str], out: Path, shard_size: int) -> list[Path]:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", dataset.name) or "dataset"
     written = []
     for split in splits:

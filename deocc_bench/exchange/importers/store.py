@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -23,9 +21,10 @@ from deocc_bench.core import images, initial_masks, mask_files, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.dataset import DatasetReader, sample_digest
 from deocc_bench.core.dataset_writer import Line, as_line, finish, stable_id
-from deocc_bench.core.errors import InputError, UsageError, one_line
-from deocc_bench.core.files import atomic_write
+from deocc_bench.core.errors import InputError, one_line
+from deocc_bench.core.files import atomic_write, require_empty
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.lock import output_folder
 from deocc_bench.core.masks import RLE
 from deocc_bench.core.paths import safe_id
 from deocc_bench.core.pixels import ImageFile, open_image
@@ -91,11 +90,12 @@ def write_dataset(
 
     Raises:
         UsageError: `out` is not empty.
+        DeoccError: another run uses `out`, or the disk is full.
         InputError: an entry is invalid (without `skip_bad`), or there is nothing to import.
     """
-    root, report = Path(out), Report()
-    created = _create(root)
-    try:
+    report = Report()
+    with output_folder(out, discard=True) as root:
+        require_empty(root)
         photos, making = _Photos(root), _Making(initial_mask, seed)
         lines = _samples(items, photos, report, making=making, skip_bad=skip_bad, limit=limit, advance=advance)
         if not lines:
@@ -103,10 +103,6 @@ def write_dataset(
             raise InputError(name, "nothing to import" + left_out, "check the source and --regions")
         report.photos, report.turned = photos.count, photos.turned
         _finish(root, name, lines, report, {"initial_mask": initial_mask, **(info or {})})
-    except BaseException:
-        # An import can't be resumed, so nothing is left of it.
-        _clear(root, created)
-        raise
     return report
 
 
@@ -115,30 +111,6 @@ class _Making(NamedTuple):
 
     spec: str | None
     seed: int
-
-
-def _create(root: Path) -> list[Path]:
-    """Create the folder, which must be new or empty; return the folders that were created, the deepest first."""
-    try:
-        missing = [p for p in (root, *root.parents) if not p.exists()]
-        if not missing and (not root.is_dir() or any(root.iterdir())):
-            raise UsageError(f"--out {root}: exists and is not an empty folder; choose a new one")
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {root}: can't be written ({error.strerror}); choose another folder") from error
-    return missing
-
-
-def _clear(root: Path, created: Iterable[Path]) -> None:
-    """Remove what was written to the folder, and the folders that were created."""
-    for path in root.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    for folder in created:
-        with suppress(OSError):
-            folder.rmdir()
 
 
 def _samples(
