@@ -246,7 +246,7 @@ def mutated(draw: st.DrawFn, path: str) -> str:
     for _ in range(draw(st.integers(1, 3))):
         rows = data[draw(st.sampled_from(["images", "annotations", "categories", "licenses"]))]
         row = draw(st.integers(0, len(rows) - 1))
-        if draw(st.booleans()) or not isinstance(rows[row], dict):
+        if draw(st.booleans()) or not isinstance(rows[row], dict) or not rows[row]:
             rows[row] = draw(st.sampled_from([*VALUES, rows[0]]))
             continue
         key = draw(st.sampled_from(sorted(rows[row])))
@@ -257,7 +257,6 @@ def mutated(draw: st.DrawFn, path: str) -> str:
             rows[row][key] = value
         else:
             del rows[row][key]
-            rows[row] = rows[row] or None
     return json.dumps(data)
 
 
