@@ -69,7 +69,9 @@ def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Pat
         for axis, column in zip(axes, metrics, strict=True):
             for k, row in enumerate(rows):
                 bins = row.run.record.breakdowns.get("occlusion_ratio", {})
-                points = [(x, m[column.id]) for b, m in bins.items() if (x := _middle(b)) is not None and column.id in m]
+                points = [
+                    (x, m[column.id]) for b, m in bins.items() if (x := _middle(b)) is not None and column.id in m
+                ]
                 points = sorted(((x, m) for x, m in points if m["value"] is not None), key=lambda p: p[0])
                 x = [x for x, _ in points]
                 axis.plot(
@@ -260,10 +262,9 @@ def _save(draw: Callable[[Any], None], size: tuple[float, float], stem: Path) ->
         raise DeoccError("figures need matplotlib; pip install 'deocc-bench[figures]'") from error
     written = []
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # Names may contain letters that the font lacks: the figure shows boxes, and a warning for each is not useful.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        # Records may hold numbers near the limits of float64, which overflow in matplotlib's layout.
-        warnings.simplefilter("ignore", RuntimeWarning)
+        # Records may contain letters that the font lacks, which are drawn as boxes, and numbers near the limits of
+        # float64, which overflow in the layout; matplotlib's warnings about them are not useful.
+        warnings.simplefilter("ignore")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         for suffix, meta in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):

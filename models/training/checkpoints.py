@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -15,10 +17,21 @@ from torch.optim import Optimizer
 
 from deocc_bench.core.errors import InputError, describe_error
 from deocc_bench.core.files import atomic_write
-from deocc_bench.core.json_files import parse_json, require_object
+from deocc_bench.core.json_files import explained, parse_json, require_object
 from deocc_bench.models.safetensors_file import read_safetensors
 
 FORMAT = "deocc-bench checkpoint 1"
+_CURE = "restart the run without --resume"
+
+
+class Progress(msgspec.Struct):
+    """The type of a checkpoint's `state`; losses and scores may be NaN."""
+
+    step: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    best: float | None
+    scores: dict[str, float]
+    losses: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class Checkpoint:
         tensors: `part/name` -> tensor, for all parts.
         optimisers: part -> parameter groups without their parameters.
         run: the identity of the run: stage, preset, network and training configuration.
-        state: JSON-able progress: step, seconds, history.
+        state: progress of the run, with the fields of `Progress`.
     """
 
     path: Path
@@ -78,13 +91,17 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         path,
         FORMAT,
         missing="start without --resume, or give the --out of a stopped run",
-        broken="restart the run without --resume",
-        other="restart the run without --resume",
+        broken=_CURE,
+        other=_CURE,
     )
     parts = []
     for name in ("optimisers", "run", "state"):
         at = f"{path}: {name}"
-        parts.append(require_object(parse_json(metadata.get(name, "null"), at), at, "restart the run without --resume"))
+        parts.append(require_object(parse_json(metadata.get(name, "null"), at), at, _CURE))
+    try:
+        msgspec.convert(parts[2], Progress)
+    except msgspec.ValidationError as error:
+        raise InputError(path, f"state: {explained(str(error))}", _CURE) from error
     return Checkpoint(Path(path), tensors, *parts)
 
 
@@ -110,9 +127,9 @@ def restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimisers
     """
     try:
         _restore(checkpoint, modules, optimisers)
-    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:
         problem = f"its state does not fit this run ({describe_error(error)})"
-        raise InputError(checkpoint.path, problem, "restart the run without --resume") from error
+        raise InputError(checkpoint.path, problem, _CURE) from error
 
 
 def _restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]) -> None:
@@ -122,9 +139,10 @@ def _restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimiser
         for name, value in expected.items():
             if name not in found or found[name].shape != value.shape:
                 problem = f"its {part} has no {name} of shape {tuple(value.shape)}"
-                raise InputError(checkpoint.path, problem, "restart the run without --resume")
+                raise InputError(checkpoint.path, problem, _CURE)
         module.load_state_dict(found)
     for part, optimiser in optimisers.items():
+        _check_groups(checkpoint.optimisers[part], optimiser.state_dict()["param_groups"])
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in checkpoint.tensors.items():
             if key.startswith(f"{part}/"):
@@ -132,6 +150,19 @@ def _restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimiser
                 state.setdefault(int(index), {})[name] = value
         optimiser.load_state_dict({"state": state, "param_groups": checkpoint.optimisers[part]})
     torch.set_rng_state(checkpoint.tensors["random"])
+
+
+def _check_groups(found: Any, expected: list[dict[str, Any]]) -> None:
+    """Only the learning rate changes during a run; a group with other values would fail at the next step."""
+    if len(found) != len(expected):
+        raise ValueError("another number of parameter groups")
+    for group, own in zip(found, expected, strict=True):
+        rate = group["lr"]
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < math.inf:
+            raise ValueError(f"a learning rate of {rate!r}")
+        wrong = _differences({**own, "lr": rate}, group, "")
+        if wrong:
+            raise ValueError(wrong[0])
 
 
 def _differences(wanted: Any, found: Any, where: str) -> list[str]:

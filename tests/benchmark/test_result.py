@@ -107,3 +107,15 @@ def test_numbers_must_be_numbers(tmp_path: Path) -> None:
         read_result(path)
     with pytest.raises(InputError, match="no such file"):
         read_result(tmp_path / "nowhere")
+
+
+def test_a_table_must_have_the_rows_of_its_record(tmp_path: Path) -> None:
+    write_run(tmp_path, record(method={"name": "m", "row": "mean", "draws": 10_000}), table())
+    with pytest.raises(InputError, match=r"samples\.csv: has 2 rows, not 20000 as the record says"):
+        read_run(tmp_path)
+
+
+def test_a_record_may_not_ask_for_endless_work(tmp_path: Path) -> None:
+    write_run(tmp_path, record(protocol={"resamples": 10**9}), table())
+    with pytest.raises(InputError, match="protocol.resamples: expected int <= 1000000"):
+        read_result(tmp_path)

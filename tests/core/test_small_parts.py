@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deocc_bench.core import provenance, registry, seeding
-from deocc_bench.core.errors import DeoccError, InputError, UsageError, one_line
+from deocc_bench.core.errors import DeoccError, InputError, UsageError, one_line, printable
 from deocc_bench.core.files import atomic_write, sweep_temporary
 from deocc_bench.core.json_files import dump_json, read_json
 from deocc_bench.core.registry import Registry
@@ -91,6 +91,11 @@ def test_json(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(InputError, match="no such file"):
         read_json(tmp_path / "y.json")
+
+
+def test_foreign_text_can_not_steer_the_terminal() -> None:
+    assert printable("a\x1b[31m\nb\u202ec\x9b\td\r") == "a\\x1b[31m\nb\\u202ec\\x9b d "
+    assert printable("é" * 3000) == "é" * 3000
 
 
 def test_errors_are_one_line() -> None:

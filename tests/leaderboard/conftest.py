@@ -97,9 +97,16 @@ def make_run(tmp_path: Path) -> Maker:
         means = {m: float(num.sum() / den.sum()) for m, (num, den) in terms.items()}
         found = {m: _metric(v, get_spec(m).definition, n, up=m != "mask_l1") for m, v in means.items()}
         found["modal_iou_mean"] = _metric(None, "modal_iou_mean/1", n)
-        record = RunResult(
-            method={"name": name, "row": "single", "draws": None, "truth_given": [], "version": "1", **(method or {})},
-            dataset={
+        values: dict[str, Any] = {
+            "method": {
+                "name": name,
+                "row": "single",
+                "draws": None,
+                "truth_given": [],
+                "version": "1",
+                **(method or {}),
+            },
+            "dataset": {
                 "name": "people",
                 "fingerprint": "f" * 64,
                 "split": "test",
@@ -107,26 +114,31 @@ def make_run(tmp_path: Path) -> Maker:
                 "samples_digest": "d" * 64,
                 **(dataset or {}),
             },
-            task=task,
-            protocol={"initial_mask": "dataset", "convention": "deocc-bench", "fit_dataset": None, "fit_split": None},
-            metrics={**found, **(metrics or {})},
-            breakdowns={
+            "task": task,
+            "protocol": {
+                "initial_mask": "dataset",
+                "convention": "deocc-bench",
+                "fit_dataset": None,
+                "fit_split": None,
+            },
+            "metrics": {**found, **(metrics or {})},
+            "breakdowns": {
                 "occlusion_ratio": {
                     b: {"amodal_iou_mean": _metric(means["amodal_iou_mean"] - k / 10, "amodal_iou_mean/1", 20)}
                     for k, b in enumerate(BINS)
                 }
             },
-            timing={"seconds_per_sample": {"compute": 0.01 * (1 + seed)}},
-            environment={"cpu": "a cpu", "python": "3.11"},
-            seed=0,
-            command=f"deocc-bench evaluate {name}",
-            date="2026-01-01T00:00:00+00:00",
-            version="0.1.0",
-            predictions_digest="p" * 64,
-            notes=tuple(notes),
-            **{"table_digest": sha256_file(out / SAMPLES_FILE), **fields},
-        )
-        write_result(out, record)
+            "timing": {"seconds_per_sample": {"compute": 0.01 * (1 + seed)}},
+            "environment": {"cpu": "a cpu", "python": "3.11"},
+            "seed": 0,
+            "command": f"deocc-bench evaluate {name}",
+            "date": "2026-01-01T00:00:00+00:00",
+            "version": "0.1.0",
+            "predictions_digest": "p" * 64,
+            "notes": tuple(notes),
+            "table_digest": sha256_file(out / SAMPLES_FILE),
+        }
+        write_result(out, RunResult(**(values | fields)))
         return out
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.json_files import dump_json
 from deocc_bench.leaderboard import figures
-from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, draw_figures
+from deocc_bench.leaderboard.build import LeaderboardRequest, build_tables, draw_figures, make
 from deocc_bench.leaderboard.samples import sample_values
 
 
@@ -136,3 +137,24 @@ def test_without_matplotlib_the_cure_is_named(make_run: Any, tmp_path: Path, mon
 def test_names_of_neighbours_go_to_either_side() -> None:
     points = [(1.0, 0.9), (40.0, 0.50), (50.0, 0.51)]
     assert [figures._has_right_neighbour(p, points) for p in points] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["a", "", "[0, 1, 2]", "[nan, nan]", "[0, 9e999]", "[0.5, 0.1]", "\x1b[0, x]"])
+def test_bins_with_other_names_are_left_out_of_the_curves(name: str) -> None:
+    assert figures._middle(name) is None
+    assert figures._middle("[0.1, 0.2)") == pytest.approx(0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-320])
+def test_extreme_numbers_are_drawn_without_warnings(make_run: Any, tmp_path: Path, metric: Any, value: float) -> None:
+    odd = {"amodal_iou_mean": metric(value, "amodal_iou_mean/1", 60)}
+    breakdowns = {"occlusion_ratio": {"[0.0, 0.1)": odd, "a": odd}}
+    timing = {"seconds_per_sample": {"compute": abs(value)}}
+    runs = make_run("a", metrics=odd, breakdowns=breakdowns, timing=timing), make_run("b")
+    for run in runs:
+        (run / "samples.csv").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = make(LeaderboardRequest(runs, tmp_path / "out"))
+    assert {p.suffix for p in made.files} >= {".png", ".pdf"}

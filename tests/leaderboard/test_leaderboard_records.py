@@ -38,7 +38,7 @@ class Dataset:
     """What verification asks of a dataset."""
 
     def __init__(self, fingerprint: str = "f" * 64, name: str = "people") -> None:
-        self.fingerprint, self.name = fingerprint, name
+        self.fingerprint, self.name, self.splits = fingerprint, name, ("test",)
 
     def records(self, split: str) -> list[Any]:
         return []
@@ -273,6 +273,40 @@ def test_a_run_of_links_is_not_followed(make_run: Any, tmp_path: Path) -> None:
     (run / "predictions").symlink_to(other / "predictions")
     (found,) = (r for r in load_runs([run, other])[0] if r.folder == run)
     assert found.predictions is None
+    assert found.linked == "predictions"
+    (run / "predictions").unlink()
+    (run / "predictions").mkdir()
+    (run / "predictions" / "masks").symlink_to(other / "predictions")
+    (found,) = (r for r in load_runs([run, other])[0] if r.folder == run)
+    assert found.linked == "predictions/masks"
+    make(LeaderboardRequest((run, other), tmp_path / "out", figures=False))
+    assert "predictions/masks is a link that leads out of the run" in (tmp_path / "out/leaderboard.csv").read_text()
+
+
+def test_no_text_of_a_record_becomes_a_folder(make_run: Any) -> None:
+    runs, _ = load_runs(
+        [
+            make_run("a", dataset={"name": "../../x", "split": "/etc/passwd", "fingerprint": "../../../y"}),
+            make_run("b", dataset={"name": "n" * 400}),
+            make_run("c", dataset={"name": "..", "split": "\x1b", "fingerprint": ""}),
+        ]
+    )
+    assert [g.slug for g in group_runs(runs)] == ["mask-", "x--etc-passwd-mask----------", f"{'n' * 60}-ffffffff"]
+
+
+def test_tables_of_one_dataset_have_files_of_their_own(make_run: Any) -> None:
+    other = {"initial_mask": "perfect", "convention": "deocc-bench", "fit_dataset": None, "fit_split": None}
+    runs, _ = load_runs([make_run("a"), make_run("b", protocol=other)])
+    assert [g.slug for g in group_runs(runs)] == ["people-test-mask-ffffffff", "people-test-mask-ffffffff-2"]
+
+
+def test_a_table_with_other_rows_than_the_record_says_is_flagged(make_run: Any) -> None:
+    run = make_run("a")
+    text = (run / "samples.csv").read_text()
+    (run / "samples.csv").write_text(text + "z,z" + "," * (text.splitlines()[0].count(",") - 1) + "\n")
+    _write(run, lambda c: c.update(table_digest=None))
+    (found,), _ = load_runs([run])
+    assert check_table(found).findings[1:] == ("samples.csv has 61 rows, not 60 as the record says",)
 
 
 @pytest.mark.slow

@@ -123,6 +123,7 @@ def test_broken_files_are_one_line(saved: Path, tmp_path: Path) -> None:
         ({"width": -1}, "width is -1"),
         ({"width": None}, "width: expected int, got null"),
         ({"size": float("nan")}, "can't be stored"),
+        ({"size": 65_536}, "size is 65536"),
     ],
 )
 def test_a_hostile_configuration_allocates_nothing(saved: Path, change: dict[str, object], says: str) -> None:
