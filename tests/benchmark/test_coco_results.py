@@ -58,8 +58,14 @@ def test_mutated_results_are_read_or_refused(tiny: Path, tmp_path: Path) -> None
 def test_mutated_headers_are_read_or_refused(tmp_path: Path) -> None:
     header = {
         "method": {"name": "m", "options": {"k": 1}, "weights": None, "truth_given": [], "draws": None},
-        **{"dataset": "f" * 64, "split": "test", "task": "mask", "initial_mask": "dataset", "seed": 0},
-        **{"fit_dataset": None, "fit_split": None, "code_digests": ["c" * 64]},
+        "dataset": "f" * 64,
+        "split": "test",
+        "task": "mask",
+        "initial_mask": "dataset",
+        "seed": 0,
+        "fit_dataset": None,
+        "fit_split": None,
+        "code_digests": ["c" * 64],
     }
     path = tmp_path / HEADER_FILE
 

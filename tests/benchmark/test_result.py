@@ -117,5 +117,5 @@ def test_a_table_must_have_the_rows_of_its_record(tmp_path: Path) -> None:
 
 def test_a_record_may_not_ask_for_endless_work(tmp_path: Path) -> None:
     write_run(tmp_path, record(protocol={"resamples": 10**9}), table())
-    with pytest.raises(InputError, match="protocol.resamples: expected int <= 1000000"):
+    with pytest.raises(InputError, match=r"protocol\.resamples: expected int <= 1000000"):
         read_result(tmp_path)
