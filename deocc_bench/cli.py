@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+# Faults of a disk in places that have no message of their own, such as standard output.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 class LazyGroup(click.Group):
     """A click group whose commands are in `COMMANDS`."""
 
@@ -87,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: Sequence[str] | None) -> None:
     try:
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        sys.stdout.flush()
     except DeoccError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
@@ -99,6 +105,11 @@ def _run(arguments: Sequence[str] | None) -> None:
         # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"{error.filename or 'the output'}: can't be written ({error.strerror}); free some space", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

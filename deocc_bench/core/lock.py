@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deocc_bench.core.errors import DeoccError, FaultError, InputError, UsageError, one_line
@@ -48,16 +48,21 @@ def output_folder(
     try:
         handle = _lock(root)
         _refuse_links(root, within)
-        _sweep(root, within)
+        try:
+            _sweep(root, within)
+        except OSError as error:
+            raise write_error(root, error) from error
         owned = discard and _is_empty(root)
     except BaseException:
         _release(root, handle, created)
         raise
 
     def end(failed: bool) -> bool:
-        if failed and owned:
-            _clear(root)
-        _sweep(root, within)
+        # On a disk that has become read-only nothing can be removed; that must not hide the first error.
+        with suppress(OSError):
+            if failed and owned:
+                _clear(root)
+            _sweep(root, within)
         _release(root, handle, created)
         return root.exists() and not _is_empty(root)
 
@@ -142,8 +147,9 @@ def _command() -> str:
 
 def _release(root: Path, handle: int, created: list[Path]) -> None:
     path = root / LOCK_FILE
-    if handle >= 0 and _same(handle, path):
-        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        if handle >= 0 and _same(handle, path):
+            path.unlink(missing_ok=True)
     # Before the lock is given up: the next run must not find its folder gone.
     _remove_empty(created)
     if handle >= 0:
