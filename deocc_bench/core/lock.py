@@ -18,6 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_ATTEMPTS = 1000  # another run may create and remove the folder meanwhile
 _held: set[int] = set()  # open lock files of this process
 RESUME = "go on with --resume"
 AGAIN = "run the command again"
@@ -87,19 +88,20 @@ def output_folder(
 def _create(root: Path) -> list[Path]:
     """Create the folder and its parents; return those that did not exist, the deepest first."""
     missing = [p for p in (root, *root.parents) if not os.path.lexists(p)]
-    while True:
+    for attempt in range(_ATTEMPTS):
         try:
             root.mkdir(parents=True, exist_ok=True)
-            return missing
-        except (FileExistsError, NotADirectoryError):
-            # Another run may have just removed its empty folder.
-            if os.path.lexists(root) or any(p.is_file() for p in root.parents):
-                raise UsageError(f"{root}: is a file, not a folder; choose another --out") from None
-        except FileNotFoundError:
-            continue
+            break
         except (OSError, ValueError) as error:
-            _remove_empty(missing)
-            raise write_error(root, error) from error
+            if isinstance(error, FileExistsError | NotADirectoryError) and any(
+                os.path.lexists(p) and not p.is_dir() for p in (root, *root.parents)
+            ):
+                raise UsageError(f"{root}: is a file, not a folder; choose another --out") from None
+            # Another run may have just removed its empty folder.
+            if attempt == _ATTEMPTS - 1 or not isinstance(error, FileExistsError | FileNotFoundError):
+                _remove_empty(missing)
+                raise write_error(root, error) from error
+    return missing
 
 
 def _lock(root: Path) -> int:
@@ -107,14 +109,14 @@ def _lock(root: Path) -> int:
     if fcntl is None:
         return -1
     path = root / LOCK_FILE
-    while True:
+    for attempt in range(_ATTEMPTS):
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:
-            # The run that held the lock has just removed its empty folder.
-            _create(root)
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and attempt < _ATTEMPTS - 1:
+                # The run that held the lock has just removed its empty folder.
+                _create(root)
+                continue
             raise write_error(path, error) from error
         _held.add(handle)
         try:
@@ -129,8 +131,13 @@ def _lock(root: Path) -> int:
             return -1
         # The run that held the lock removes the file, perhaps after we opened it.
         if _same(handle, path):
-            break
+            return _signed(handle, path)
         _close(handle)
+    raise DeoccError(f"{root}: can't be locked, other runs come and go in it; choose another --out")
+
+
+def _signed(handle: int, path: Path) -> int:
+    """Write into the lock file who holds it."""
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} ({_command()})".encode()[:300], 0)
