@@ -111,7 +111,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, in which nothing can be created")
 @pytest.mark.parametrize("path", ["/proc/new", "/proc/self", "/proc/new/out"])
 def test_a_place_where_nothing_can_be_created(path: str) -> None:
-    with pytest.raises(FaultError, match="can't be written .*writable folder"):
+    with pytest.raises(FaultError, match=r"can't be written .*writable folder"):
         output_folder(path).__enter__()
 
 
