@@ -224,7 +224,8 @@ def latency(
     """Measure the latency of methods; the first METHOD is the reference of the ratios."""
     from deocc_bench.benchmark import latency as bench
     from deocc_bench.benchmark import machine, tables
-    from deocc_bench.core.files import atomic_write, dump_json
+    from deocc_bench.core.files import atomic_write
+    from deocc_bench.core.json_files import dump_json
     from deocc_bench.methods import loading
     from deocc_bench.methods.method import Method
 

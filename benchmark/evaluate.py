@@ -20,9 +20,12 @@ from deocc_bench.benchmark.result import build, dataset_field, timing_field, wri
 from deocc_bench.benchmark.score import Scored, Scoring
 from deocc_bench.core.dataset import DatasetReader, annotation_path
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.core.files import atomic_write, dump_json, read_json, sha256_file
+from deocc_bench.core.files import atomic_write, sha256_file
+from deocc_bench.core.json_files import checked, dump_json, read_json, require_object
+from deocc_bench.core.paths import check_inside
 from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
 from deocc_bench.core.progress import progress_bar
+from deocc_bench.core.record_schema import Header
 from deocc_bench.core.results import (
     BEST_OF_K,
     MEAN,
@@ -168,7 +171,7 @@ def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunRes
         if odd:
             cure = f"score it on that one, or remove {HEADER_FILE} to score it anyway"
             raise InputError(predictions, f"was predicted on another {' and '.join(odd)}", cure)
-        identity = {**header["method"], "code_digest": header.get("code_digests", [None])[-1]}
+        identity = {**header["method"], "code_digest": (header.get("code_digests") or [None])[-1]}
         job = replace(job, header=header)
     check_folder(predictions, job)
     draws = len(draw_folders(predictions))
@@ -215,9 +218,10 @@ def read_header(predictions: Path) -> dict[str, Any] | None:
     path = predictions / HEADER_FILE
     if not path.is_file():
         return None
-    header = read_json(path)
-    if not isinstance(header, dict) or not isinstance(header.get("method"), dict):
-        raise InputError(path, "not written by deocc-bench", "remove it, or run evaluate again")
+    check_inside(predictions, path)
+    cure = "remove it, or run evaluate again"
+    header = require_object(read_json(path), path, cure)
+    checked(header, Header, path, cure)
     return header
 
 

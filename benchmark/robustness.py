@@ -11,7 +11,8 @@ import numpy as np
 
 from deocc_bench.benchmark.evaluate import Job, evaluate_method, prepare
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.files import atomic_write, dump_json
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.results import RunResult
 from deocc_bench.methods.method import Method
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deocc_bench.core import images, masks
+from deocc_bench.core import images, mask_files, masks
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.painting import mask_layer
@@ -75,7 +75,7 @@ def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarra
     mask_path, image_path = (folder / kind / f"{record.id}.png" for kind in ("masks", "images"))
     try:
         if run.record.task != "content" and mask_path.is_file():
-            mask = images.read_mask(mask_path)
+            mask = mask_files.read_mask(mask_path)
             if mask.shape == amodal.shape:
                 layer = _shrink_layer(mask_layer(mask, amodal, modal), size)
         if run.record.task != "mask" and image_path.is_file():

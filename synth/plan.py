@@ -168,6 +168,7 @@ def make_plan(
     accepted: list[HumanEntry] = []
     rejected: list[tuple[str, str, str]] = []
     reasons: Counter[str] = Counter()
+    notes: list[Counter[str]] = [Counter() for _ in sources]
     for human_id in sorted(looked):
         source, result = looked[human_id]
         if isinstance(result, InputError):
@@ -182,6 +183,7 @@ def make_plan(
         elif limit is None or len(accepted) < limit:
             assert isinstance(result, HumanInfo)
             accepted.append(HumanEntry(human_id, result.group_id, source, spec.split_of(result.group_id)))
+            notes[source].update(["soft_masks"] * result.soft + ["turned_photos"] * result.turned)
     if not accepted:
         counts = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
         raise InputError(
@@ -194,7 +196,8 @@ def make_plan(
     _join(inputs, files)
     rejected += [("occluder", occluder_id, reason) for occluder_id, reason in pool.rejected()]
     pools = split_pools(spec, pool, accepted)
-    described = {"humans": [s.describe() for s in sources], "occluders": pool.describe()}
+    humans = [s.describe() | noted for s, noted in zip(sources, notes, strict=True)]
+    described = {"humans": humans, "occluders": pool.describe()}
     return Plan(
         tuple(accepted),
         tuple(sorted(rejected)),

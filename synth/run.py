@@ -14,7 +14,8 @@ from typing import Any
 from deocc_bench.core.dataset import INFO_FILE, DatasetReader, SampleRecord
 from deocc_bench.core.dataset_writer import Encoded, Line, finish, write_sample
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import LOCK_FILE, atomic_write, dump_json, read_json, require_empty
+from deocc_bench.core.files import LOCK_FILE, atomic_write, require_empty
+from deocc_bench.core.json_files import dump_json, read_json
 from deocc_bench.core.lock import RESUME, output_folder
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.reading import Digests, file_digest, first_difference, recorded

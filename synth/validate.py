@@ -14,6 +14,7 @@ from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord, fingerprint, sample_digest
 from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.paths import leads_out
 from deocc_bench.core.types import Sample
 from deocc_bench.synth import engine
 
@@ -54,13 +55,14 @@ def validate(root: str | Path, workers: int = 1, advance: Callable[[int], None] 
     Raises:
         InputError: the folder is not a dataset.
     """
-    reader = DatasetReader(root)
+    reader = DatasetReader(root, lenient=True)
     findings: list[Finding] = []
     keys: list[tuple[str, str]] = []
     records: dict[str, list[SampleRecord]] = {}
     for split in reader.splits:
         try:
             records[split] = list(reader.records(split))
+            findings += [Finding("annotations", p.where, p.problem) for p in reader.problems(split)]
         except DeoccError as error:
             findings.append(Finding("annotations", f"annotations/{split}.json", str(error)))
     findings += _counts(reader, records)
@@ -85,7 +87,7 @@ class Checker:
     """Checks chunks of samples in a worker process."""
 
     def __init__(self, root: str) -> None:
-        self.reader = DatasetReader(root)
+        self.reader = DatasetReader(root, lenient=True)
 
     def __call__(self, keys: tuple[tuple[str, str], ...]) -> list[Checked]:
         return [check_sample(self.reader.record(split, sample_id)) for split, sample_id in keys]
@@ -153,12 +155,21 @@ def _counts(reader: DatasetReader, records: dict[str, list[SampleRecord]]) -> It
             yield Finding(
                 "count", split, f"dataset.json lists {expected.get('samples')} samples, but {found} are annotated"
             )
+    known = {reader.root / name for some in records.values() for r in some for name in _files(r)}
     for folder in ("images", "complete", "parsing"):
-        attribute = "image_path" if folder == "images" else f"{folder}_path"
-        known = {getattr(r, attribute) for some in records.values() for r in some}
         for path in sorted((reader.root / folder).rglob("*")):
-            if path.is_file() and path not in known:
+            if path.is_symlink() and leads_out(reader.root, path):
+                yield Finding("link", str(path.relative_to(reader.root)), "is a link that leads out of the dataset")
+            elif path.is_file() and path not in known:
                 yield Finding("stray", str(path.relative_to(reader.root)), "no annotation refers to this file")
+
+
+def _files(record: SampleRecord) -> list[str]:
+    """The names of the files of a sample, relative to the dataset."""
+    names = [record.photo.file_name]
+    for part in (record.photo, record.truth):
+        names += [name for name in (part.complete_file_name, part.parsing_file_name) if name]
+    return names
 
 
 def _leaks(records: dict[str, list[SampleRecord]]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from deocc_bench.core import images, masks
+from deocc_bench.core import mask_files, masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.synth.synth_commands import synth
 
@@ -104,7 +104,7 @@ def test_the_script_writes_a_folder_that_is_scored(data: Path, tmp_path: Path) -
         assert box is not None
         answer = np.zeros(record.size, bool)
         answer[box[1] : box[3], box[0] : box[2]] = True
-        assert np.array_equal(images.read_mask(answers / "masks" / f"{record.id}.png"), answer)
+        assert np.array_equal(mask_files.read_mask(answers / "masks" / f"{record.id}.png"), answer)
         ious.append(masks.mask_iou(answer, masks.decode(record.amodal)))
     assert value == pytest.approx(np.mean(ious), abs=1e-12)
 

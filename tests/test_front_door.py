@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import deocc_bench as db
 from deocc_bench.cli import COMMANDS, cli
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.registry import load_object
@@ -299,7 +299,7 @@ def test_complete_gives_the_files_of_predict(few: Path, tmp_path: Path) -> None:
     by_path = db.complete(tmp_path / "photo.png", str(tmp_path / "mask.png"), method)
     for person in (by_array, by_path):
         for name in ("amodal", "modal", "invisible"):
-            assert np.array_equal(images.read_mask(tmp_path / "out" / f"{name}.png"), getattr(person, name))
+            assert np.array_equal(mask_files.read_mask(tmp_path / "out" / f"{name}.png"), getattr(person, name))
         assert person.recovered is not None
         assert np.array_equal(images.read_rgb(tmp_path / "out" / "recovered.png"), person.recovered)
         assert np.array_equal(images.read_rgba(tmp_path / "out" / "cutout.png"), person.cutout)

@@ -1,12 +1,11 @@
 """Annotation records: the fields of a sample and of its image, and their conversion to and from JSON.
 
-`from_json` checks types and keeps unknown keys in `extra`; `to_json` writes the same object again. A field that is
-absent from the file is None here and stays absent.
+`from_json` checks types, sizes and names, and keeps unknown keys in `extra`; `to_json` writes the same object again. A
+field that is absent from the file is None here and stays absent. The runs of a mask are checked where it is used.
 """
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -16,7 +15,9 @@ from typing import Any, NamedTuple, Self
 
 from deocc_bench.core import masks
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.json_files import is_number, is_plain, is_text, is_whole
 from deocc_bench.core.masks import RLE
+from deocc_bench.core.paths import is_relative, is_safe_id
 
 _CURE = "recreate the dataset, or fix the file"
 
@@ -28,35 +29,43 @@ class _Kind(NamedTuple):
     matches: Callable[[Any], bool]
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, float) and math.isfinite(value))
-
-
 def _mask(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("counts"), str | list):
         return False
     size = value.get("size")
-    return isinstance(size, list) and len(size) == 2 and all(map(_whole, size))
+    return isinstance(size, list) and len(size) == 2 and all(map(is_whole, size))
+
+
+def _side(value: Any) -> bool:
+    return is_whole(value) and 0 < value < 2**31
+
+
+def _share(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 1
 
 
 def _named_numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_number, value.values()))
+    return isinstance(value, dict) and all(map(is_text, value)) and all(map(is_number, value.values()))
+
+
+def _box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
 
 
 # Metadata of the fields below.
-_TEXT = {"kind": _Kind("a string", lambda v: isinstance(v, str))}
-_ID = {"kind": _Kind("a whole number or a string", lambda v: _whole(v) or isinstance(v, str))}
-_WHOLE = {"kind": _Kind("a whole number", _whole)}
-_NUMBER = {"kind": _Kind("a number", _number)}
+_TEXT = {"kind": _Kind("a string", lambda v: is_text(v, longest=1000))}
+_ID = {"kind": _Kind("a whole number or a string", lambda v: is_whole(v) or is_text(v, longest=1000))}
+_SAMPLE = {"kind": _Kind("a name without folders or control characters, at most 200 bytes", is_safe_id)}
+_FILE = {"kind": _Kind("a file name inside the dataset, relative to its folder", is_relative)}
+_WHOLE = {"kind": _Kind("a whole number", is_whole)}
+_SIDE = {"kind": _Kind("a number of pixels", _side)}
+_NUMBER = {"kind": _Kind("a number", is_number)}
+_SHARE = {"kind": _Kind("a number from 0 to 1", _share)}
 _FLAG = {"kind": _Kind("true or false", lambda v: isinstance(v, bool))}
 _MASK = {"kind": _Kind('an RLE mask {"size": [height, width], "counts": ...}', _mask)}
-_BOX = {"kind": _Kind("a list of four numbers", lambda v: isinstance(v, list) and len(v) == 4 and all(map(_number, v)))}
+_BOX = {"kind": _Kind("a list of four numbers", _box)}
 _NUMBERS = {"kind": _Kind("an object of numbers", _named_numbers)}
-_OBJECT = {"kind": _Kind("an object", lambda v: isinstance(v, dict))}
+_OBJECT = {"kind": _Kind("an object", lambda v: isinstance(v, dict) and is_plain(v))}
 _LIST = {"kind": _Kind("a list", lambda v: isinstance(v, list))}
 
 
@@ -84,6 +93,8 @@ class _Record:
         for name, value in data.items():
             # Null means "no value"; it is kept in `extra` so that it is written back as null.
             if value is None or name not in kinds:
+                if not is_text(name) or not is_plain(value):
+                    raise InputError(where, f"{reprlib.repr(name)} holds {reprlib.repr(value)}, not plain data", _CURE)
                 extra[name] = value
             elif kinds[name].matches(value):
                 values[name] = value
@@ -150,13 +161,13 @@ class ImageEntry(_Record):
     """
 
     id: int | str = field(metadata=_ID)
-    file_name: str = field(metadata=_TEXT)
-    height: int = field(metadata=_WHOLE)
-    width: int = field(metadata=_WHOLE)
+    file_name: str = field(metadata=_FILE)
+    height: int = field(metadata=_SIDE)
+    width: int = field(metadata=_SIDE)
     group_id: str = field(metadata=_TEXT)
     licence: str | None = field(default=None, metadata=_TEXT)
-    complete_file_name: str | None = field(default=None, metadata=_TEXT)
-    parsing_file_name: str | None = field(default=None, metadata=_TEXT)
+    complete_file_name: str | None = field(default=None, metadata=_FILE)
+    parsing_file_name: str | None = field(default=None, metadata=_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,13 +188,13 @@ class Annotation(_Record):
 
     id: int | str = field(metadata=_ID)
     image_id: int | str = field(metadata=_ID)
-    sample_id: str = field(metadata=_TEXT)
+    sample_id: str = field(metadata=_SAMPLE)
     segmentation: RLE = field(metadata=_MASK)
     visible_mask: RLE = field(metadata=_MASK)
-    occlude_rate: float = field(metadata=_NUMBER)
+    occlude_rate: float = field(metadata=_SHARE)
     invisible_mask: RLE | None = field(default=None, metadata=_MASK)
     initial_mask: RLE | None = field(default=None, metadata=_MASK)
-    initial_iou: float | None = field(default=None, metadata=_NUMBER)
+    initial_iou: float | None = field(default=None, metadata=_SHARE)
     bbox: Sequence[float] | None = field(default=None, metadata=_BOX)
     area: int | None = field(default=None, metadata=_NUMBER)
     category_id: int | None = field(default=None, metadata=_WHOLE)
@@ -194,8 +205,8 @@ class Annotation(_Record):
     occluders: tuple[OccluderEntry, ...] | None = field(default=None, metadata=_LIST)
     parts_hidden: Mapping[str, float] | None = field(default=None, metadata=_NUMBERS)
     provenance: Mapping[str, Any] | None = field(default=None, metadata=_OBJECT)
-    complete_file_name: str | None = field(default=None, metadata=_TEXT)
-    parsing_file_name: str | None = field(default=None, metadata=_TEXT)
+    complete_file_name: str | None = field(default=None, metadata=_FILE)
+    parsing_file_name: str | None = field(default=None, metadata=_FILE)
     digest: str | None = field(default=None, metadata=_TEXT)
 
     @property

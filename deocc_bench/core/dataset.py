@@ -8,29 +8,52 @@ DATASET/{images,complete,parsing}/<split>/<sample>.png
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from deocc_bench.core import images, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import read_json
+from deocc_bench.core.json_files import checked, read_json, require_object
 from deocc_bench.core.masks import RLE
+from deocc_bench.core.paths import check_inside, inside, is_safe_id
+from deocc_bench.core.pixels import check_size
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.types import PlacedOccluder, Sample
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset.json"
+_MASKS = ("segmentation", "visible_mask", "invisible_mask", "initial_mask")
+_CURE = "recreate the dataset, or fix the file"
 
 
 def annotation_path(root: str | Path, split: str) -> Path:
     """Path of the COCO file of a split."""
     return Path(root) / "annotations" / f"{split}.json"
+
+
+class _Split(msgspec.Struct):
+    samples: int
+    humans: int = 0
+    groups: int = 0
+
+
+class _Header(msgspec.Struct):
+    """The fields of `dataset.json` that readers rely on."""
+
+    name: str
+    fingerprint: str
+    counts: dict[str, _Split] = {}
+    licences: dict[str, int] = {}
+    splits: list[str] = []
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,12 +80,25 @@ class SampleRecord:
             InputError: a field is missing or has the wrong type; the message names the file and the entry.
         """
         path = annotation_path(root, split)
-        return cls(
-            root,
-            split,
-            ImageEntry.from_json(image, f"{path}: image {image.get('id')}"),
-            Annotation.from_json(annotation, f"{path}: annotation {annotation.get('id')}"),
-        )
+        photo = ImageEntry.from_json(image, _where(path, "image", image))
+        at = _where(path, "annotation", annotation)
+        return cls.joined(root, split, photo, Annotation.from_json(annotation, at), at)
+
+    @classmethod
+    def joined(cls, root: Path, split: str, photo: ImageEntry, truth: Annotation, where: str) -> SampleRecord:
+        """Build the record from its two parts.
+
+        Raises:
+            InputError: a mask has another size than the image, or the image is too large.
+        """
+        check_size(where, photo.height, photo.width)
+        named = {key: getattr(truth, key) for key in _MASKS}
+        named |= {f"mask of occluder {o.id}": o.segmentation for o in truth.occluders or ()}
+        for key, rle in named.items():
+            if rle is not None and rle["size"] != [photo.height, photo.width]:
+                problem = f"{key} is {rle['size']}, but its image is {[photo.height, photo.width]} (height, width)"
+                raise InputError(where, problem, _CURE)
+        return cls(root, split, photo, truth)
 
     @cached_property
     def image(self) -> Mapping[str, Any]:
@@ -114,7 +150,7 @@ class SampleRecord:
 
     @property
     def image_path(self) -> Path:
-        return self.root / self.photo.file_name
+        return inside(self.root, self.photo.file_name, self._place)
 
     @property
     def complete_path(self) -> Path | None:
@@ -125,7 +161,11 @@ class SampleRecord:
         return self._below(self.photo.parsing_file_name or self.truth.parsing_file_name)
 
     def _below(self, name: str | None) -> Path | None:
-        return self.root / name if name else None
+        return inside(self.root, name, self._place) if name else None
+
+    @property
+    def _place(self) -> str:
+        return f"{annotation_path(self.root, self.split)}: sample {self.id}"
 
     def load_occluders(self) -> tuple[PlacedOccluder, ...]:
         """Return the placed occluders with decoded masks; no image is read."""
@@ -167,12 +207,13 @@ class DatasetReader:
 
     Args:
         path: the folder that contains `dataset.json`.
+        lenient: leave out invalid entries, which `problems` returns, instead of raising.
 
     Raises:
         InputError: the folder is not a dataset, or has another schema version.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, lenient: bool = False) -> None:
         self.root = Path(path)
         if not self.root.is_dir():
             raise InputError(path, "no such dataset folder", "check the path, or make one with `deocc-bench synth`")
@@ -191,20 +232,27 @@ class DatasetReader:
                 f"schema version {version!r}, but this deocc-bench reads version {SCHEMA_VERSION}",
                 "use the deocc-bench version that wrote it, or recreate the dataset",
             )
+        self._header = checked(self.info, _Header, info_path, "recreate the dataset")
+        self._lenient = lenient
         self._splits: dict[str, dict[str, SampleRecord]] = {}
+        self._problems: dict[str, list[InputError]] = {}
 
     @property
     def name(self) -> str:
-        return str(self.info["name"])
+        return self._header.name
 
     @property
     def fingerprint(self) -> str:
         """Stored SHA-256 over the sorted sample digests; `validate` compares it with the pixels."""
-        return str(self.info["fingerprint"])
+        return self._header.fingerprint
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted(p.stem for p in (self.root / "annotations").glob("*.json")))
+        names = sorted(p.stem for p in (self.root / "annotations").glob("*.json"))
+        odd = next((name for name in names if not is_safe_id(name)), None)
+        if odd is not None:
+            raise InputError(annotation_path(self.root, odd), "is not the name of a split", "rename the file")
+        return tuple(names)
 
     def ids(self, split: str) -> list[str]:
         """Return the sample ids of a split, sorted."""
@@ -225,6 +273,11 @@ class DatasetReader:
         """Yield all records of a split, sorted by sample id."""
         yield from self._load(split).values()
 
+    def problems(self, split: str) -> list[InputError]:
+        """One error for each invalid entry of a split; empty unless the reader is lenient."""
+        self._load(split)
+        return self._problems[split]
+
     def sample(self, split: str, sample_id: str) -> Sample:
         """Load one sample with its pixels."""
         return self.record(split, sample_id).load()
@@ -241,27 +294,52 @@ class DatasetReader:
             if split not in self.splits:
                 raise UsageError(f"{self.root}: {unknown('split', split, self.splits)}")
             path = annotation_path(self.root, split)
-            self._splits[split] = _parse_split(self.root, split, path, read_json(path))
+            check_inside(self.root, path)
+            records, problems = _parse_split(self.root, split, path, read_json(path))
+            if problems and not self._lenient:
+                raise problems[0]
+            self._splits[split], self._problems[split] = records, problems
         return self._splits[split]
 
 
-def _parse_split(root: Path, split: str, path: Path, data: Any) -> dict[str, SampleRecord]:
-    cure, where = "recreate the dataset, or fix the file", str(path)
-    try:
-        photos = (ImageEntry.from_json(image, f"{where}: image {image.get('id')}") for image in data["images"])
-        by_id = {photo.id: photo for photo in photos}
-        records: dict[str, SampleRecord] = {}
-        for annotation in data["annotations"]:
-            at = f"{where}: annotation {annotation.get('id')}"
+def _parse_split(root: Path, split: str, path: Path, data: Any) -> tuple[dict[str, SampleRecord], list[InputError]]:
+    """The valid records by sample id, sorted, and one error for each invalid entry.
+
+    Raises:
+        InputError: the file is not a COCO file.
+    """
+    lists = require_object(data, path, _CURE)
+    for key in ("images", "annotations"):
+        if not isinstance(lists.get(key), list):
+            raise InputError(path, f"has no list {key!r}", _CURE)
+    problems: list[InputError] = []
+    photos: dict[int | str, ImageEntry] = {}
+    for image in lists["images"]:
+        try:
+            photo = ImageEntry.from_json(image, _where(path, "image", image))
+            if photo.id in photos:
+                raise InputError(path, f"two images have the id {photo.id}", _CURE)
+            photos[photo.id] = photo
+        except InputError as error:
+            problems.append(error)
+    records: dict[str, SampleRecord] = {}
+    for annotation in lists["annotations"]:
+        try:
+            at = _where(path, "annotation", annotation)
             truth = Annotation.from_json(annotation, at)
-            if truth.image_id not in by_id:
-                raise InputError(at, "its image_id is not in the list of images", cure)
+            if truth.image_id not in photos:
+                raise InputError(at, "its image_id is not in the list of images", _CURE)
             if truth.sample_id in records:
-                raise InputError(path, f"sample {truth.sample_id} is listed twice", cure)
-            records[truth.sample_id] = SampleRecord(root, split, by_id[truth.image_id], truth)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(path, f"not a dataset annotation file ({error!r})", cure) from error
-    return dict(sorted(records.items()))
+                raise InputError(path, f"sample {truth.sample_id} is listed twice", _CURE)
+            records[truth.sample_id] = SampleRecord.joined(root, split, photos[truth.image_id], truth, at)
+        except InputError as error:
+            problems.append(error)
+    return dict(sorted(records.items())), problems
+
+
+def _where(path: Path, what: str, entry: Any) -> str:
+    """The name of an entry in messages."""
+    return f"{path}: {what} {reprlib.repr(entry.get('id') if isinstance(entry, Mapping) else entry)}"
 
 
 def sample_digest(

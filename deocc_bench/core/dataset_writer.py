@@ -16,7 +16,8 @@ from deocc_bench.core import images, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry, OccluderEntry
 from deocc_bench.core.dataset import INFO_FILE, SCHEMA_VERSION, annotation_path, fingerprint, sample_digest
 from deocc_bench.core.errors import InvariantError
-from deocc_bench.core.files import atomic_write, dump_json, write_error
+from deocc_bench.core.files import atomic_write, write_error
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.provenance import versions
 from deocc_bench.core.seeding import hash64

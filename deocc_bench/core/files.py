@@ -1,16 +1,14 @@
-"""Atomic file writes (a temporary name, then a rename), JSON files and digests."""
+"""Atomic file writes (a temporary name, then a rename), output folders and digests."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from deocc_bench.core.errors import FaultError, InputError, UsageError
+from deocc_bench.core.errors import FaultError, UsageError, one_line
 
 LOCK_FILE = ".lock"  # in an output folder while a run writes to it
 TMP_PREFIX = ".tmp-"
@@ -44,11 +42,12 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 def write_error(path: str | Path, error: OSError | ValueError) -> FaultError:
     """The one-line error for a failed write, with its cure."""
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+    where = one_line(path, 300)
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return FaultError(f"{path}: no space left on the device", "free some space")
+        return FaultError(f"{where}: no space left on the device", "free some space")
     if number == errno.EFBIG:
-        return FaultError(f"{path}: can't be written ({reason})", "raise the limit of the file size")
-    return FaultError(f"{path}: can't be written ({reason})", "choose a writable folder")
+        return FaultError(f"{where}: can't be written ({reason})", "raise the limit of the file size")
+    return FaultError(f"{where}: can't be written ({reason})", "choose a writable folder")
 
 
 def require_empty(folder: str | Path, cure: str = "choose another --out") -> None:
@@ -70,29 +69,6 @@ def sweep_temporary(folder: str | Path) -> int:
     for p in leftovers:
         p.unlink(missing_ok=True)
     return len(leftovers)
-
-
-def dump_json(value: Any, indent: int | None = 1) -> str:
-    """JSON text with sorted keys and a final newline: equal values have equal text. NaN raises ValueError."""
-    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read_json(path: str | Path) -> Any:
-    """Read and parse a JSON file.
-
-    Raises:
-        InputError: the file is missing, unreadable or not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"can't be read ({error})", "check the path and its permissions") from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            path, f"not valid JSON (line {error.lineno}, {error.msg})", "correct that line or create the file again"
-        ) from error
 
 
 def sha256_file(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Reading and writing image files. RGB uint8 H x W x 3 in memory; PNG on disk.
+"""Reading and writing image files. RGB uint8 H x W x 3 in memory; PNG on disk. Photos are read upright.
 
 OpenCV decodes and encodes: with the settings below it writes a 256 x 256 photo in half the time of Pillow's fastest
 level, at the same size (`python benchmarks/encoders.py`). Pillow reads and writes palettes, which OpenCV can't.
@@ -11,14 +11,27 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
-from deocc_bench.core.reading import note_read
+from deocc_bench.core.pixels import ImageFile, image_size, open_image, undecodable
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "check_complete",
+    "encode_png",
+    "image_size",
+    "read_indices",
+    "read_rgb",
+    "read_rgba",
+    "write_png",
+]
 
 # IPP selects its code by CPU, and the results differ in the last bit. A dataset must not depend on the machine.
 cv2.ipp.setUseIPP(False)
+# Errors are reported as InputError; OpenCV's own lines on stderr name no file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # Run-length strategy on up-filtered rows: for photos, smaller and faster than zlib's default strategy at level 1.
 _PNG = [
@@ -32,89 +45,68 @@ _PNG = [
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
-_REPLACE = "replace the file, or skip it with --skip-bad"
-
 
 def read_rgb(path: str | Path) -> np.ndarray:
-    """Read a photo as uint8 H x W x 3, RGB. Grey is repeated, alpha dropped, EXIF rotation ignored (as in labels).
+    """Read a photo as uint8 H x W x 3, RGB, upright: EXIF orientation is applied. Grey is repeated, alpha dropped.
 
     Raises:
-        InputError: the file is missing, not an image, or truncated.
+        InputError: the file is missing, not an image, truncated or too large.
     """
-    raw = _read_complete(path)
-    image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise InputError(path, "not an image that can be decoded", _REPLACE)
-    return image
+    return decode_rgb(open_image(path))
+
+
+def decode_rgb(file: ImageFile) -> np.ndarray:
+    """Decode an opened photo; see `read_rgb`."""
+    try:
+        image = cv2.imdecode(np.frombuffer(file.raw, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise undecodable(file.path) from error
+    if image is None or image.shape[:2] != file.header.stored:
+        raise undecodable(file.path)
+    return file.upright(image)
 
 
 def read_rgba(path: str | Path) -> np.ndarray:
-    """Read a cut-out as uint8 H x W x 4, RGBA, alpha not premultiplied.
+    """Read a cut-out as uint8 H x W x 4, RGBA, alpha not premultiplied, upright.
 
     Raises:
-        InputError: the file is missing, broken, or has no alpha channel.
+        InputError: the file is missing, broken, too large, or has no alpha channel.
     """
-    raw = _read_complete(path)
-    try:
-        with Image.open(io.BytesIO(raw)) as im:
-            if "A" not in im.getbands() and "transparency" not in im.info:
-                raise InputError(path, "has no alpha channel", "give a cut-out with transparency (PNG or WebP)")
-            return np.asarray(im.convert("RGBA"))
-    except (OSError, SyntaxError) as error:
-        raise InputError(path, f"not an image that can be decoded ({error})", _REPLACE) from error
+    file = open_image(path)
+    with file.opened() as im:
+        if "A" not in im.getbands() and "transparency" not in im.info:
+            raise InputError(path, "has no alpha channel", "give a cut-out with transparency (PNG or WebP)")
+        return file.upright(np.asarray(im.convert("RGBA")))
 
 
 def read_indices(path: str | Path) -> np.ndarray:
     """Read label ids as uint8 H x W: the indices of a palette image, or the values of an 8-bit grey image.
 
     Raises:
-        InputError: the file is missing, broken, or a colour image, whose ids are unknown.
+        InputError: the file is missing, broken, too large, or a colour image, whose ids are unknown.
     """
-    raw = _read_complete(path)
-    try:
-        with Image.open(io.BytesIO(raw)) as im:
-            if im.mode not in ("P", "L", "1"):
-                raise InputError(
-                    path,
-                    f"a label must be a palette or 8-bit grey image, but its mode is {im.mode}",
-                    "save the label ids themselves, not their colours",
-                )
-            return np.array(im, dtype=np.uint8)
-    except (OSError, SyntaxError) as error:
-        raise InputError(path, f"not an image that can be decoded ({error})", _REPLACE) from error
+    return decode_indices(open_image(path))
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask as bool H x W: true where the stored value (index or grey level) is above 0.
-
-    Raises:
-        InputError: the file is missing, broken, or a colour image.
-    """
-    return read_indices(path) > 0
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Read (height, width) from the header.
-
-    Raises:
-        InputError: the file is missing or not an image.
-    """
-    try:
-        with Image.open(path) as im:
-            return im.height, im.width
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(path, f"not an image ({error})", _REPLACE) from error
+def decode_indices(file: ImageFile) -> np.ndarray:
+    """Decode an opened label image; see `read_indices`."""
+    with file.opened() as im:
+        if im.mode not in ("P", "L", "1"):
+            raise InputError(
+                file.path,
+                f"a label must be a palette or 8-bit grey image, but its mode is {im.mode}",
+                "save the label ids themselves, not their colours",
+            )
+        return file.upright(np.array(im, dtype=np.uint8))
 
 
 def check_complete(path: str | Path) -> None:
-    """Check that a file is not truncated, without decoding it: a JPEG or PNG must contain its end marker.
+    """Check the header and the end marker of an image file without decoding it.
 
     Raises:
-        InputError: the file is missing, empty or truncated.
+        InputError: the file is missing, not an image, truncated or too large.
     """
-    _read_complete(path)
+    open_image(path)
 
 
 def encode_png(array: np.ndarray, palette: bytes | None = None) -> bytes:
@@ -141,22 +133,3 @@ def encode_png(array: np.ndarray, palette: bytes | None = None) -> bytes:
 def write_png(path: str | Path, array: np.ndarray, palette: bytes | None = None) -> None:
     """Write the result of `encode_png` to a file, atomically."""
     atomic_write(path, encode_png(array, palette))
-
-
-def _read_complete(path: str | Path) -> bytes:
-    try:
-        raw = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except OSError as error:
-        raise InputError(path, f"can't be read ({error.strerror})", "check the path and its permissions") from error
-    if not raw:
-        raise InputError(path, "the file is empty", _REPLACE)
-    # Decoders silently fill missing data with grey, so we look for the end marker. Cameras append data after the
-    # marker, so we search the tail; a thumbnail's marker is in the head, so we don't search the whole file.
-    cut_jpeg = raw[:2] == b"\xff\xd8" and b"\xff\xd9" not in raw[-4096:]
-    cut_png = raw[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in raw[-4096:]
-    if cut_jpeg or cut_png:
-        raise InputError(path, f"truncated: it ends after {len(raw)} bytes without its end marker", _REPLACE)
-    note_read(path, raw)
-    return raw

@@ -2,6 +2,9 @@
 
 In memory a mask is bool H x W; on disk it is COCO's compressed RLE, `{"size": [h, w], "counts": str}`, column-major.
 Areas, boxes, unions and IoU are computed on the runs, without decoding.
+
+pycocotools checks nothing: a wrong run reads and writes beyond the mask. So every function here checks an RLE that it
+did not make itself, and every polygon, before the C code sees it.
 """
 
 from __future__ import annotations
@@ -14,10 +17,18 @@ import numpy as np
 from pycocotools import mask as _coco
 
 from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.outlines import bounded
+from deocc_bench.core.pixels import max_pixels
 
 RLE = dict[str, Any]
 
 _LONGEST_RUN = 7  # characters per run in COCO's text: 35 bits, more than the number of pixels of any picture
+
+
+# Texts that were made or checked here, with the size of their mask, so that each is checked once. The dictionary is
+# emptied when it is full.
+_known: dict[str, list[int]] = {}
+_MOST_KNOWN = 2048
 
 
 def encode(mask: np.ndarray) -> RLE:
@@ -26,7 +37,29 @@ def encode(mask: np.ndarray) -> RLE:
         raise ValueError(f"a mask is H x W, got shape {mask.shape}")
     # COCO expects column-major order. A transpose in OpenCV is several times faster than numpy's strided copy.
     rle = _coco.encode(cv2.transpose(np.ascontiguousarray(mask).view(np.uint8)).T)
-    return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
+    return _text(rle)
+
+
+def checked(rle: RLE) -> RLE:
+    """Return an RLE from a file after checking it.
+
+    Raises:
+        DeoccError: it is not an RLE, its size is impossible or too large, or its runs don't fill the mask.
+    """
+    size = rle.get("size") if isinstance(rle, dict) else None
+    counts = rle.get("counts") if size else None
+    if size and type(counts) is str and _known.get(counts) == size and type(size[0]) is type(size[1]) is int:
+        return rle
+    if not isinstance(size, list | tuple) or len(size) != 2 or not all(type(v) is int for v in size):
+        raise DeoccError('an RLE must be {"size": [height, width], "counts": ...}')
+    height, width = size
+    if height < 1 or width < 1 or height * width > max_pixels():
+        raise DeoccError(f"an RLE of an impossible size, {height} x {width}")
+    if _run_total(counts) != height * width:
+        raise DeoccError(f"an RLE whose runs don't fill its {height} x {width} mask")
+    if isinstance(counts, str):
+        _remember(counts, [height, width])
+    return rle
 
 
 def decode(rle: RLE) -> np.ndarray:
@@ -35,7 +68,6 @@ def decode(rle: RLE) -> np.ndarray:
     Raises:
         DeoccError: the runs don't fill the mask.
     """
-    _check_runs(rle)
     return np.ascontiguousarray(_coco.decode(_native(rle))).astype(bool)
 
 
@@ -66,11 +98,12 @@ def iou(a: RLE, b: RLE) -> float | None:
         DeoccError: the sizes differ (pycocotools itself would return -1).
     """
     _same_size((a, b))
-    area_a, area_b = area(a), area(b)
-    if area_a + area_b == 0:
+    both = [_native(a), _native(b)]
+    total = int(_coco.area(both).sum())
+    if total == 0:
         return None
-    common = area(intersection((a, b)))
-    return common / (area_a + area_b - common)
+    common = int(_coco.area(_coco.merge(both, intersect=True)))
+    return common / (total - common)
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -82,25 +115,36 @@ def mask_iou(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> RLE:
-    """The union of flat polygons [x, y, x, y, ...], rasterised as COCO does."""
-    rle = _coco.merge(_coco.frPyObjects([list(p) for p in polygons], height, width))
-    return {"size": [height, width], "counts": rle["counts"].decode()}
+    """The union of flat polygons [x, y, x, y, ...], rasterised as COCO does.
+
+    Outlines that reach far beyond the image are clipped first: the C code would overflow.
+
+    Raises:
+        DeoccError: a polygon is not a list of three or more finite points, or has far too many.
+    """
+    outlines = bounded(polygons, height, width)
+    if not outlines:
+        return encode(np.zeros((height, width), bool))
+    return _text(_coco.merge(_coco.frPyObjects(outlines, height, width)))
 
 
 def from_coco(segmentation: Any, height: int, width: int) -> RLE:
-    """The RLE of any COCO `segmentation`: polygons, compressed or uncompressed RLE.
+    """The RLE of any COCO `segmentation`: polygons, one flat polygon, compressed or uncompressed RLE.
+
+    Polygons of fewer than three points are ignored, as long as there is another one.
 
     Raises:
-        DeoccError: another type of segmentation, or a size that differs from the image's.
+        DeoccError: another type of segmentation, broken polygons or runs, or a size that differs from the image's.
     """
-    if isinstance(segmentation, dict) and "counts" in segmentation:
-        if list(segmentation.get("size", ())) != [height, width]:
-            raise DeoccError(f"an RLE of size {segmentation.get('size')} in an image of {[height, width]}")
-        _check_runs(segmentation)
-        rle = _native(segmentation)
-        return {"size": [height, width], "counts": rle["counts"].decode()}
+    if isinstance(segmentation, dict):
+        rle = checked(segmentation)
+        if list(rle["size"]) != [height, width]:
+            raise DeoccError(f"an RLE of size {rle['size']} in an image of {[height, width]}")
+        return _text(_native(rle))
     if isinstance(segmentation, list):
         polygons = segmentation if segmentation and isinstance(segmentation[0], list | tuple) else [segmentation]
+        if any(not isinstance(p, list | tuple) for p in polygons):
+            raise DeoccError("a polygon is a list of numbers [x, y, x, y, ...]")
         polygons = [p for p in polygons if len(p) >= 6]
         if polygons:
             return from_polygons(polygons, height, width)
@@ -113,17 +157,24 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return (x, y, x + w, y + h) if w and h else None
 
 
-def _check_runs(rle: RLE) -> None:
-    # pycocotools does not check this: with a wrong sum it reads and writes beyond the mask.
-    height, width = rle["size"]
-    if _run_total(rle.get("counts")) != height * width:
-        raise DeoccError(f"an RLE whose runs don't fill its {height} x {width} mask")
-
-
 def _merge(rles: Sequence[RLE], intersect: bool) -> RLE:
     _same_size(rles)
     rle = _coco.merge([_native(r) for r in rles], intersect=intersect)
-    return {"size": [int(v) for v in rle["size"]], "counts": rle["counts"].decode()}
+    return _text(rle)
+
+
+def _text(rle: RLE) -> RLE:
+    """pycocotools' RLE with its counts as text."""
+    height, width = (int(v) for v in rle["size"])
+    counts = rle["counts"].decode()
+    _remember(counts, [height, width])
+    return {"size": [height, width], "counts": counts}
+
+
+def _remember(counts: str, size: list[int]) -> None:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[counts] = size
 
 
 def _run_total(counts: Any) -> int:
@@ -132,10 +183,15 @@ def _run_total(counts: Any) -> int:
     COCO's text packs 5 bits into a character; from the third run on it stores the difference to the run two before.
     """
     if isinstance(counts, list):
-        return sum(counts) if all(isinstance(c, int) and c >= 0 for c in counts) else -1
+        return sum(counts) if all(type(c) is int and c >= 0 for c in counts) else -1
     if not isinstance(counts, str | bytes):
         return -1
-    codes = np.frombuffer(counts.encode("utf-8") if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
+    codes = (
+        np.frombuffer(counts.encode("utf-8", "replace") if isinstance(counts, str) else counts, np.uint8).astype(
+            np.int64
+        )
+        - 48
+    )
     if codes.size == 0:
         return 0
     ends = np.flatnonzero((codes & 32) == 0)
@@ -155,13 +211,14 @@ def _run_total(counts: Any) -> int:
 
 
 def _same_size(rles: Sequence[RLE]) -> None:
-    sizes = {tuple(r["size"]) for r in rles}
+    sizes = {tuple(checked(r)["size"]) for r in rles}
     if len(sizes) != 1:
         raise DeoccError(f"can't combine masks of different sizes, got {sorted(sizes)}")
 
 
 def _native(rle: RLE) -> RLE:
+    rle = checked(rle)
     counts = rle["counts"]
     if isinstance(counts, list):
-        return _coco.frPyObjects(rle, *rle["size"])
+        return dict(_coco.frPyObjects(dict(rle), *rle["size"]))
     return {"size": rle["size"], "counts": counts.encode() if isinstance(counts, str) else counts}

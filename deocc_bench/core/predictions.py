@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.paths import check_inside, safe_id
 from deocc_bench.core.results import PREDICTIONS_FOLDER
 from deocc_bench.core.types import Prediction
 
@@ -39,8 +40,14 @@ class PredictionFolder:
         self.root = Path(root)
 
     def path(self, kind: str, sample_id: str) -> Path:
-        """Path of one file; `kind` is a key of `KINDS`."""
-        return self.root / kind / f"{sample_id}.png"
+        """Path of one file; `kind` is a key of `KINDS`.
+
+        Raises:
+            InputError: the id can't be a file name, or a link leads out of the folder.
+        """
+        path = self.root / kind / f"{safe_id(sample_id, self.root)}.png"
+        check_inside(self.root, path)
+        return path
 
     def write(self, prediction: Prediction) -> None:
         """Write the fields that are not None, each atomically; the file that the task requires comes last."""
@@ -60,19 +67,17 @@ class PredictionFolder:
             size: required (height, width).
 
         Raises:
-            InputError: a file is missing, unreadable, not binary, of another size, or has ids outside LIP.
+            InputError: a file is missing, unreadable, ambiguous, of another size, or has ids outside LIP.
         """
         found: dict[str, np.ndarray] = {}
         for kind in ("masks", "modal", "parsing"):
             path = self.path(kind, sample_id)
             if task != "content" and (kind == "masks" or path.is_file()):
-                labels = images.read_indices(path)
-                _check_size(path, labels.shape, size)
+                array = images.read_indices(path) if kind == "parsing" else mask_files.read_mask(path)
+                _check_size(path, array.shape, size)
                 if kind == "parsing":
-                    _check_labels(path, labels)
-                    found[kind] = labels
-                else:
-                    found[KINDS[kind]] = _binary(path, labels)
+                    _check_labels(path, array)
+                found[KINDS[kind]] = array
         if task != "mask":
             path = self.path("images", sample_id)
             found["image"] = images.read_rgb(path)
@@ -100,14 +105,6 @@ def draw_folder(root: Path, draw: int | None) -> Path:
 def draw_folders(root: str | Path) -> list[Path]:
     """The folders of the draws of a random method, in order; empty for other methods."""
     return sorted(p for p in Path(root).glob(f"{DRAW_PREFIX}*") if p.is_dir())
-
-
-def _binary(path: Path, levels: np.ndarray) -> np.ndarray:
-    mask = levels > 0
-    high = int(levels.max())
-    if high not in (0, 1, 255) or not np.array_equal(levels, mask * np.uint8(high)):
-        raise InputError(path, "a soft mask", "threshold it and write 0 and 255")
-    return mask
 
 
 def _check_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:

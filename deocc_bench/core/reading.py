@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import BinaryIO
 
 from deocc_bench.core.errors import InputError
 
@@ -38,10 +39,20 @@ def note_read(path: str | Path, raw: bytes) -> None:
     Raises:
         InputError: the file has changed since it was read before.
     """
-    files = _record.get()
-    if files is None:
-        return
-    name, value = str(path), hashlib.sha256(raw).hexdigest()
+    if _record.get() is not None:
+        _note(path, hashlib.sha256(raw).hexdigest())
+
+
+def note_opened(path: str | Path, file: BinaryIO) -> None:
+    """The same for an open file that is not read as a whole; its position is set to the start."""
+    if _record.get() is not None:
+        _note(path, hashlib.file_digest(file, "sha256").hexdigest())
+        file.seek(0)
+
+
+def _note(path: str | Path, value: str) -> None:
+    files, name = _record.get(), str(path)
+    assert files is not None
     if files.get(name, value) != value or _known.get().get(name, value) != value:
         raise changed(path)
     files[name] = value

@@ -11,7 +11,8 @@ import numpy as np
 
 from deocc_bench.core import images
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.files import atomic_write, dump_json, require_empty
+from deocc_bench.core.files import atomic_write, require_empty
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.methods.devices import device_option
 from deocc_bench.methods.loading import parse_options
 from deocc_bench.predict.front import complete
@@ -86,9 +87,10 @@ def predict(
         raise UsageError(f"{len(mask_files)} --mask and {len(whole_files)} --amodal; give one --amodal for each --mask")
     require_empty(out)
     picture = read_photo(photo)
-    seen = [read_mask(path, picture) for path in mask_files]
-    hiding = [read_mask(path, picture) for path in hiding_files]
-    wholes: list[np.ndarray | None] = [read_mask(path, picture) for path in whole_files]
+    told: list[str] = []
+    seen = [read_mask(path, picture, told) for path in mask_files]
+    hiding = [read_mask(path, picture, told) for path in hiding_files]
+    wholes: list[np.ndarray | None] = [read_mask(path, picture, told) for path in whole_files]
     method = load_for_photo(
         spec,
         parse_options(options),
@@ -117,6 +119,7 @@ def predict(
         "working_size": size,
         "exact": exact,
         "seed": seed,
+        "notes": told,
         "people": [
             _write(out / f"person-{i}" if len(people) > 1 else out, path, picture, person)
             for i, (path, person) in enumerate(zip(mask_files, people, strict=True), 1)
@@ -130,6 +133,8 @@ def predict(
     if as_json:
         click.echo(dump_json(report), nl=False)
         return
+    for note in told:
+        click.echo(f"note: {note}")
     for entry in report["people"]:
         click.echo(f"{entry['mask']}: {entry['hidden_share']:.1%} of the person is hidden, by {method.name}")
         for note in entry["notes"]:

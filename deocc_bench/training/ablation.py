@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.files import atomic_write, read_json
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import read_json
 from deocc_bench.core.lock import AGAIN, output_folder
 from deocc_bench.core.registry import unknown
 from deocc_bench.training.networks import UNET

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.files import LOCK_FILE, atomic_write, dump_json, sha256_file
+from deocc_bench.core.files import LOCK_FILE, atomic_write, sha256_file
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.lock import RESUME, output_folder
 from deocc_bench.training.request import TrainingRequest
 from deocc_bench.training.sources import amodal_masks, input_digests, mirrored_templates, open_source, read_templates

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +13,7 @@ from deocc_bench.core.labels import CCP
 from deocc_bench.synth.humans.base import HumanInfo, PhotoFolder, info_from_mask
 from deocc_bench.synth.humans.ccp_split import BAG_NAMES, lookup_table, pants_beyond_shoes, to_lip
 from deocc_bench.synth.humans.layout import Layout, Place
+from deocc_bench.synth.humans.matfile import read_labels, read_names
 
 _NAMES_FILE = "label_list.mat"
 # How far pants may reach beyond the shoes, as a share of the person's height. The widest stance in the data has 0.20.
@@ -52,9 +51,7 @@ class CcpSource(PhotoFolder):
         return [s for s in wanted if self._label_of(place, s).exists() or not (tagged / f"{s}.mat").exists()]
 
     def _read(self, label: Path) -> np.ndarray:
-        labels = read_mat(label, "groundtruth")
-        if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "ui":
-            raise InputError(label, f"groundtruth is {labels.dtype} {labels.shape}, not H x W ids", "replace the file")
+        labels = read_labels(label, "groundtruth")
         highest = int(labels.max())
         if highest >= self._labels:
             raise InputError(
@@ -62,7 +59,7 @@ class CcpSource(PhotoFolder):
                 f"label id {highest} is out of range: {_NAMES_FILE} has ids 0 to {self._labels - 1}",
                 "choose the right kind of labels, or correct the file",
             )
-        return labels if labels.dtype == np.uint8 else labels.astype(np.uint8)
+        return labels
 
     def _person(self, labels: np.ndarray, label: Path) -> tuple[np.ndarray, np.ndarray | None]:
         parsing = to_lip(labels, self._table)
@@ -96,32 +93,8 @@ def read_label_names(path: Path) -> list[str]:
     Raises:
         InputError: the file is missing or broken, or has a name that is not in CCP.
     """
-    cell = read_mat(path, "label_list")
-    names = [str(np.asarray(entry).ravel()[0]) if np.asarray(entry).size else "" for entry in cell.ravel()]
+    names = read_names(path, "label_list")
     strange = [n for n in names if n not in CCP.names]
-    if strange or len(names) > 256:
+    if strange:
         raise InputError(path, f"not CCP's label names ({', '.join(strange[:3])})", "use the file from the release")
     return names
-
-
-def read_mat(path: Path, variable: str) -> Any:
-    """Read one variable of a MATLAB file up to version 7.
-
-    Raises:
-        InputError: the file is missing, broken, of version 7.3, or lacks the variable.
-    """
-    # Imported here because this import takes longer than the rest of the package.
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    cure = "replace the file, or skip it with --skip-bad"
-    try:
-        return loadmat(path, variable_names=[variable])[variable]
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "add it: it is part of the release") from None
-    except KeyError:
-        raise InputError(path, f"has no variable {variable}", cure) from None
-    except NotImplementedError as error:
-        raise InputError(path, f"MATLAB 7.3 files can't be read ({error})", "save it with -v7") from None
-    except (MatReadError, ValueError, TypeError, OSError, EOFError, IndexError, zlib.error) as error:
-        raise InputError(path, f"not a MATLAB file that can be read ({error})", cure) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,9 @@ from deocc_bench.core.errors import InputError
 from deocc_bench.core.images import IMAGE_SUFFIXES
 
 _DEPTH = 3
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# File systems allow 255 bytes with the suffix.
+_LONGEST_NAME = 240
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Place:
         """Names of the files in the photo folder, listed once: checking every possible suffix of each photo on disk
         would cost as much as reading a label."""
         return frozenset(entry.name for entry in _scan(self.photos) if entry.is_file())
+
+    @cached_property
+    def unsafe(self) -> dict[str, InputError]:
+        """The error of each line in the lists that is not a plain name, by the stem that stands for it."""
+        return {stem: error for path in self.lists for stem, error in _read_list(path)[1].items()}
 
 
 class WrongLayout(InputError):
@@ -94,7 +103,8 @@ def find_places(root: Path, kind: str, layouts: Sequence[Layout]) -> list[Place]
 def stems(place: Place) -> tuple[list[str], int]:
     """(sorted stems of a place, number of further stems that its lists exclude).
 
-    Without a list these are the stems of all photos and all labels, so that a photo without a label is detected.
+    Without a list these are the stems of all photos and all labels, so that a photo without a label is detected. A line
+    of a list that is not a plain name also counts as a stem, for which `photo_of` raises the error.
     """
     photos = _stems_in(place.photos, IMAGE_SUFFIXES)
     labels = _stems_in(place.labels, (place.layout.label_suffix,))
@@ -103,9 +113,10 @@ def stems(place: Place) -> tuple[list[str], int]:
         return sorted(present), 0
     listed: set[str] = set()
     for path in place.lists:
-        entries = _read_list(path)
+        entries, unsafe = _read_list(path)
         # Test lists contain photos whose labels were never released.
         listed |= entries & photos & labels if path.name.startswith("test") else entries
+        listed |= unsafe.keys()
     if not listed:
         return sorted(present), 0
     return sorted(listed), len(present - listed)
@@ -115,8 +126,10 @@ def photo_of(place: Place, stem: str) -> Path | None:
     """The photo with this stem and any suffix.
 
     Raises:
-        InputError: there are two such photos.
+        InputError: there are two such photos, or the stem stands for a line that is not a plain name.
     """
+    if stem in place.unsafe:
+        raise place.unsafe[stem]
     found: list[Path] = []
     for suffix in IMAGE_SUFFIXES:
         for name in (stem + suffix, stem + suffix.upper()):
@@ -168,11 +181,39 @@ def _stems_in(folder: Path, suffixes: Sequence[str]) -> set[str]:
     return {stem for stem, suffix in map(os.path.splitext, names) if suffix.lower() in suffixes}
 
 
-def _read_list(path: Path) -> set[str]:
-    """Ids in a list file: the first word of each line, without folder and image suffix."""
+def _read_list(path: Path) -> tuple[set[str], dict[str, InputError]]:
+    """(ids in a list file, errors of the lines that are not plain names).
+
+    An id is the first word of a line, without folder and image suffix. The errors are stored by names of their own.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(path, "not a regular file", "write one id per line")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"can't be read as a list of ids ({error})", "write one id per line") from error
-    names = (PurePosixPath(line.split()[0]) for line in lines if line.strip())
-    return {p.stem if p.suffix.lower() in IMAGE_SUFFIXES else p.name for p in names}
+    ids: set[str] = set()
+    unsafe: dict[str, InputError] = {}
+    # Not `splitlines`, which would also split at control characters.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        word = line.split()[0]
+        name = PurePosixPath(word)
+        problem = _why_unsafe(line, name)
+        if problem:
+            cure = "write the plain name of a photo, or skip the line with --skip-bad"
+            shown = word if len(word) <= 80 else f"{word[:79]}…"
+            unsafe[f"{path.name}-line-{number}"] = InputError(f"{path}, line {number}", f"{shown!r} {problem}", cure)
+        else:
+            ids.add(name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name)
+    return ids, unsafe
+
+
+def _why_unsafe(line: str, name: PurePosixPath) -> str:
+    """Why a line of a list can't name a file inside the folders; empty if it can."""
+    if _CONTROL.search(line):
+        return "is on a line with a control character"
+    if "\\" in str(name) or name.is_absolute() or ".." in name.parts or not name.name:
+        return "leads out of the folder"
+    return "is too long for a file name" if len(name.name.encode()) > _LONGEST_NAME else ""

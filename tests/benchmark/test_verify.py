@@ -19,7 +19,7 @@ from deocc_bench.benchmark.verify import rescore_run
 from deocc_bench.core import images
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.files import dump_json
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.results import read_result, record_digest
 from deocc_bench.leaderboard.leaderboard_commands import leaderboard
 from deocc_bench.leaderboard.records import Run, load_runs
@@ -62,7 +62,7 @@ def copy(runs: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def check(folder: Path, tiny: Path) -> Run:
-    run = next(r for r in load_runs([folder]) if r.folder == folder)
+    run = next(r for r in load_runs([folder])[0] if r.folder == folder)
     return check_predictions(run, [DatasetReader(tiny)], load_rescore())
 
 

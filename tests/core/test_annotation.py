@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 from deocc_bench.core import masks
 from deocc_bench.core.annotation import Annotation, ImageEntry, OccluderEntry
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.paths import is_relative, is_safe_id
 
 MASK = masks.encode(np.eye(4, 5, dtype=bool))
-TEXT = st.text(max_size=8)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(is_safe_id)
+FILE = st.lists(NAME, min_size=1, max_size=3).map("/".join).filter(is_relative)
+SIDE = st.integers(1, 2**31 - 1)
+SHARE = st.floats(0, 1)
 WHOLE = st.integers(-5, 2**52)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False) | WHOLE
 RLE = st.builds(lambda n, counts: {"size": [n, 4], "counts": counts}, st.integers(1, 99), TEXT | st.lists(WHOLE))
@@ -26,15 +31,15 @@ JSON = st.recursive(
 )
 OCCLUDER = {"id": TEXT, "category": TEXT, "order": WHOLE, "segmentation": RLE}
 OCCLUDER_MORE = {"group_id": TEXT, "licence": TEXT, "behind": st.booleans()}
-IMAGE = {"id": WHOLE | TEXT, "file_name": TEXT, "height": WHOLE, "width": WHOLE, "group_id": TEXT}
-IMAGE_MORE = {"licence": TEXT, "complete_file_name": TEXT, "parsing_file_name": TEXT}
+IMAGE = {"id": WHOLE | TEXT, "file_name": FILE, "height": SIDE, "width": SIDE, "group_id": TEXT}
+IMAGE_MORE = {"licence": TEXT, "complete_file_name": FILE, "parsing_file_name": FILE}
 ANNOTATION = {
     "id": WHOLE | TEXT,
     "image_id": WHOLE | TEXT,
-    "sample_id": TEXT,
+    "sample_id": NAME,
     "segmentation": RLE,
     "visible_mask": RLE,
-    "occlude_rate": NUMBER,
+    "occlude_rate": SHARE,
 }
 
 
@@ -48,7 +53,7 @@ def objects(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStra
 ANNOTATION_MORE = {
     "invisible_mask": RLE,
     "initial_mask": RLE,
-    "initial_iou": NUMBER,
+    "initial_iou": SHARE,
     "bbox": st.lists(NUMBER, min_size=4, max_size=4),
     "area": WHOLE,
     "category_id": WHOLE,
@@ -59,8 +64,8 @@ ANNOTATION_MORE = {
     "occluders": st.lists(objects(OCCLUDER, OCCLUDER_MORE), max_size=2),
     "parts_hidden": st.dictionaries(TEXT, NUMBER, max_size=3),
     "provenance": st.dictionaries(TEXT, JSON, max_size=3),
-    "complete_file_name": TEXT,
-    "parsing_file_name": TEXT,
+    "complete_file_name": FILE,
+    "parsing_file_name": FILE,
     "digest": TEXT,
 }
 
@@ -100,7 +105,7 @@ def test_absent_fields_are_none_and_known_ones_typed() -> None:
     [
         ({"variant": "one"}, "test.json: annotation 7: variant must be a whole number, got 'one'"),
         ({"variant": True}, "variant must be a whole number, got True"),
-        ({"sample_id": 3}, "sample_id must be a string, got 3"),
+        ({"sample_id": 3}, "sample_id must be a name without folders"),
         ({"occlude_rate": "much"}, "occlude_rate must be a number"),
         ({"occlude_rate": float("nan")}, "occlude_rate must be a number"),
         ({"visible_mask": [1, 2]}, "visible_mask must be an RLE mask"),

@@ -175,7 +175,7 @@ def test_bad_annotations(folder: Path, damage: str) -> None:
     [
         ("annotations", "variant", "0", "annotation {id}: variant must be a whole number, got '0'"),
         ("annotations", "initial_mask", "none", "annotation {id}: initial_mask must be an RLE mask"),
-        ("images", "height", 3.5, "image {id}: height must be a whole number, got 3.5"),
+        ("images", "height", 3.5, "image {id}: height must be a number of pixels, got 3.5"),
         ("images", "group_id", None, "image {id}: lacks group_id"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import LIP
 
@@ -21,7 +21,7 @@ def test_png_round_trips(tmp_path: Path) -> None:
     images.write_png(tmp_path / "b.png", rgba)
     assert np.array_equal(images.read_rgba(tmp_path / "b.png"), rgba)
     images.write_png(tmp_path / "c.png", PHOTO[..., 0] > 99)
-    assert np.array_equal(images.read_mask(tmp_path / "c.png"), PHOTO[..., 0] > 99)
+    assert np.array_equal(mask_files.read_mask(tmp_path / "c.png"), PHOTO[..., 0] > 99)
 
 
 def test_palette_is_read_as_indices(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_size_is_read_from_the_header(tmp_path: Path) -> None:
         images.image_size(tmp_path / "y.jpg")
 
 
-def test_exif_rotation_is_ignored_as_labels_ignore_it(tmp_path: Path) -> None:
+def test_photos_are_read_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(PHOTO).save(tmp_path / "x.jpg", exif=exif)
-    assert images.read_rgb(tmp_path / "x.jpg").shape == (20, 30, 3)
+    assert images.read_rgb(tmp_path / "x.jpg").shape == (30, 20, 3)

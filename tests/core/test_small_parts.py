@@ -13,7 +13,8 @@ import pytest
 
 from deocc_bench.core import provenance, registry, seeding
 from deocc_bench.core.errors import DeoccError, InputError, UsageError, one_line
-from deocc_bench.core.files import atomic_write, dump_json, read_json, sweep_temporary
+from deocc_bench.core.files import atomic_write, sweep_temporary
+from deocc_bench.core.json_files import dump_json, read_json
 from deocc_bench.core.registry import Registry
 
 

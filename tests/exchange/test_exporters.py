@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.dataset_writer import finish, write_sample
 from deocc_bench.core.errors import UsageError
-from deocc_bench.core.images import read_mask, read_rgb
+from deocc_bench.core.images import read_rgb
+from deocc_bench.core.mask_files import read_mask
 from deocc_bench.core.types import PlacedOccluder, Sample
 from deocc_bench.exchange.exporters import EXPORTERS
 from deocc_bench.exchange.import_export import export

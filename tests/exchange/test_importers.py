@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from deocc_bench.core.images import write_png
 from deocc_bench.core.labels import LIP
 from deocc_bench.exchange.import_export import import_
 from deocc_bench.exchange.importers import open_source
-from deocc_bench.exchange.importers.annotated import is_person
+from deocc_bench.exchange.importers.people import is_person
 from deocc_bench.exchange.importers.store import Report, write_dataset
 from deocc_bench.synth.validate import validate
 
@@ -228,7 +229,7 @@ def _break_name(scene: dict[str, Any]) -> None:
     [
         (_break_size, "an RLE of size", 2),
         (_break_photo, "its photo gone.png is not in", 1),
-        (_break_height, "its annotation says", 1),
+        (_break_height, "is 60 x 41, but its photo one.png is 60 x 40", 1),
         (_break_polygon, "list of polygons", 2),
         (_break_frame, "the amodal mask is empty", 2),
         (_break_pairs, "not pairs", 2),
@@ -237,7 +238,7 @@ def _break_name(scene: dict[str, Any]) -> None:
         (_break_number, "occlude_rate must be a number", 2),
         (_break_rate, "there is no visible_mask", 2),
         (_break_region, "must be an object, got 'man'", 2),
-        (_break_name, "lacks file_name", 2),
+        (_break_name, "missing required field file_name", 2),
     ],
 )
 def test_what_is_wrong_is_named_or_listed(
@@ -270,10 +271,11 @@ def test_a_file_of_another_schema_is_refused(
 def test_an_annotation_of_no_listed_image_is_one_line(
     tmp_path: Path, photos: Path, cocoa_file: Callable[..., Path]
 ) -> None:
-    for image_id in (99, [1], None):
+    says = {99: "refers to image 99, but it is not listed", None: "image_id: expected int | str, got null"}
+    for image_id, told in says.items():
         scene = flat_scene("segmentation", "visible_mask")
         scene["annotations"][1]["image_id"] = image_id
-        with pytest.raises(InputError, match="refers to it, but it is not listed"):
+        with pytest.raises(InputError, match=re.escape(told)):
             bring(f"d2sa:{cocoa_file(scene)}", tmp_path / f"out-{image_id}", images=photos)
 
 
@@ -364,7 +366,7 @@ def test_folder(tmp_path: Path, plain_folder: Path) -> None:
         bring(f"folder:{plain_folder}", tmp_path / "strict")
     assert bring(f"folder:{plain_folder}", tmp_path / "lenient", skip_bad=True).samples == 1
     write_png(plain_folder / "modal" / "b.png", np.zeros((3, 3), bool))
-    with pytest.raises(InputError, match=r"is \(3, 3\), but its photo"):
+    with pytest.raises(InputError, match=r"is 3 x 3, but its photo b.jpg is 60 x 40"):
         bring(f"folder:{plain_folder}", tmp_path / "sizes")
 
 

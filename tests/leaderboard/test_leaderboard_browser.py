@@ -185,7 +185,8 @@ def test_hostile_names_do_nothing(browser: Any, make_run: Any, tmp_path: Path) -
 def pictured(make_run: Any, tmp_path: Path) -> tuple[Path, Any]:
     """A dataset of two samples with a run that has predictions."""
     from deocc_bench.core import masks
-    from deocc_bench.core.files import atomic_write, dump_json
+    from deocc_bench.core.files import atomic_write
+    from deocc_bench.core.json_files import dump_json
 
     root = tmp_path / "data"
     amodal = np.zeros((64, 48), bool)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import DeoccError, UsageError
 from deocc_bench.core.types import Batch, ContentOutput, MaskOutput
 from deocc_bench.core.window import Window, cut
@@ -272,9 +272,9 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(folder: Path, *arguments: str, method: str = "chain:convex-hull+telea") -> Result:
+def call(folder: Path, *arguments: str, method: str = "chain:convex-hull+telea", out: str = "out") -> Result:
     given = [a if a.startswith("-") or not (folder / a).suffix else str(folder / a) for a in arguments]
-    return CliRunner().invoke(predict, [*given, "--out", str(folder / "out"), "--method", method])
+    return CliRunner().invoke(predict, [*given, "--out", str(folder / out), "--method", method])
 
 
 def test_the_files_of_one_person(files: Path) -> None:
@@ -283,7 +283,7 @@ def test_the_files_of_one_person(files: Path) -> None:
     out = files / "out"
     names = {"amodal.png", "modal.png", "invisible.png", "recovered.png", "cutout.png", "panel.png", "predict.json"}
     assert {p.name for p in out.iterdir()} == names
-    amodal, modal, invisible = (images.read_mask(out / f"{n}.png") for n in ("amodal", "modal", "invisible"))
+    amodal, modal, invisible = (mask_files.read_mask(out / f"{n}.png") for n in ("amodal", "modal", "invisible"))
     assert np.array_equal(invisible, amodal & ~modal)
     recovered = images.read_rgb(out / "recovered.png")
     cutout = images.read_rgba(out / "cutout.png")
@@ -339,7 +339,7 @@ def test_bad_input_is_one_line_that_names_the_cure(files: Path) -> None:
         (("photo.png", "--mask", "turned.png"), "turn it upright"),
         (("photo.png", "--mask", "empty.png"), "the mask is empty"),
         (("photo.png", "--mask", "photo.png"), "a colour picture"),
-        (("photo.png", "--mask", "labels.png"), "holds 2 labels"),
+        (("photo.png", "--mask", "labels.png"), "several labels"),
         (("photo.png", "--mask", "mask.png", "--mask", "other.png", "--amodal", "whole.png"), "one --amodal for each"),
     ]
     for arguments, says in cases:
@@ -386,7 +386,7 @@ def test_masks_as_painting_programs_save_them(files: Path) -> None:
             f"{files}/photo.png --mask {files}/{name} --out {files}/{name[:-4]} --exact --method initial".split(),
         )
         assert done.exit_code == 0, done.exception
-        written = images.read_mask(files / name[:-4] / "modal.png")
+        written = mask_files.read_mask(files / name[:-4] / "modal.png")
         assert np.mean(written != mask) < 0.005
 
 
@@ -420,8 +420,21 @@ def test_the_astronaut(files: Path) -> None:
     images.write_png(files / "board.png", board > 0)
     done = call(files, "astronaut.png", "--mask", "seen.png", "--occluder", "board.png", "--exact")
     assert done.exit_code == 0, done.exception
-    hidden = images.read_mask(files / "out" / "invisible.png")
+    hidden = mask_files.read_mask(files / "out" / "invisible.png")
     truth = (person > 0) & (board > 0)
     assert (hidden & truth).sum() / (hidden | truth).sum() > 0.8
     recovered = images.read_rgb(files / "out" / "recovered.png")
     assert np.array_equal(recovered[~hidden], photo[~hidden])
+
+
+def test_masks_are_read_by_one_rule_and_soft_ones_are_told(files: Path) -> None:
+    _, mask = scene()
+    levels = np.where(mask, 255, np.where(np.roll(mask, 2, 1), 100, 3)).astype(np.uint8)
+    white = np.full((*mask.shape, 3), 255, np.uint8)
+    styles = {"soft.png": levels, "cutout.png": np.dstack([white, mask * np.uint8(255)]), "one.png": mask * np.uint8(1)}
+    for number, (name, array) in enumerate(styles.items()):
+        _write(files, name, array)
+        done = call(files, "photo.png", "--mask", name, "--exact", out=f"out{number}", method="convex-hull")
+        assert done.exit_code == 0, done.output
+        assert np.array_equal(mask_files.read_mask(files / f"out{number}" / "modal.png"), mask)
+        assert ("is soft: it was read at half of white" in done.output) is (name == "soft.png")

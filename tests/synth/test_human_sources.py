@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from deocc_bench.core.labels import ATR, CCP, CIHP, LIP
 from deocc_bench.synth.humans import HumanFilter, HumanInfo, open_humans
 from deocc_bench.synth.humans.ahp import fill_parsing
 from deocc_bench.synth.humans.cihp import split_instances
+from deocc_bench.synth.plan import make_plan
+from deocc_bench.synth.spec import SynthSpec
 
 H, W = 120, 80
 
@@ -438,6 +441,57 @@ def test_a_listed_human_without_files(tmp_path: Path) -> None:
     source = open_humans(f"lip:{tmp_path}")
     assert source.ids() == ["lip-1_1", "lip-2_1"]
     assert "neither photo nor label" in message(lambda: source.peek("lip-2_1"))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("/etc/hostname", "'/etc/hostname' leads out of the folder"),
+        ("../../secret.jpg", "'../../secret.jpg' leads out of the folder"),
+        ("images/../2_1", "'images/../2_1' leads out of the folder"),
+        ("..", "'..' leads out of the folder"),
+        (".", "'.' leads out of the folder"),
+        ("..\\2_1", "leads out of the folder"),
+        ("2_1\0", "is on a line with a control character"),
+        ("2_1\x1b[31m", "is on a line with a control character"),
+        ("2_1\x0b3_1", "is on a line with a control character"),
+        ("2_1\u20283_1", "is on a line with a control character"),
+        ("n" * 400, "is too long for a file name"),
+        ("é" * 130, "is too long for a file name"),
+    ],
+)
+def test_a_list_line_that_is_no_plain_name(tmp_path: Path, line: str, problem: str) -> None:
+    pair(tmp_path, "train_images", "train_segmentations", "1_1")
+    pair(tmp_path, "train_images", "train_segmentations", "2_1")
+    path = tmp_path / "train_id.txt"
+    path.write_text(f"1_1\n\n{line}\n", encoding="utf-8")
+    source = pickle.loads(pickle.dumps(open_humans(f"lip:{tmp_path}")))
+    assert source.ids() == ["lip-1_1", "lip-train_id.txt-line-3"]
+    assert source.load("lip-1_1").mask.any()
+    for run in (source.peek, source.load):
+        text = message(lambda run=run: run("lip-train_id.txt-line-3"))
+        assert text.startswith(f"{path}, line 3: ")
+        assert problem in text
+        assert len(text) < 500
+        assert text.isprintable()
+
+
+def test_unsafe_list_lines_in_a_run(tmp_path: Path) -> None:
+    for stem in ("1_1", "2_1"):
+        pair(tmp_path / "lip", "train_images", "train_segmentations", stem)
+    (tmp_path / "lip/train_id.txt").write_text("1_1\n../../secret\n2_1\n")
+    spec = SynthSpec(humans=(f"lip:{tmp_path / 'lip'}",), occluders=("shapes:5",), min_height=50, allow_cut=True)
+    text = message(lambda: make_plan(spec))
+    assert "train_id.txt, line 2: '../../secret' leads out of the folder; " in text
+    plan = make_plan(spec, skip_bad=True)
+    assert [entry.id for entry in plan.accepted] == ["lip-1_1", "lip-2_1"]
+    assert ("human", "lip-train_id.txt-line-2", "bad input: '../../secret' leads out of the folder") in plan.rejected
+
+
+def test_a_list_that_is_a_pipe(tmp_path: Path) -> None:
+    pair(tmp_path, "train_images", "train_segmentations", "1_1")
+    os.mkfifo(tmp_path / "train_id.txt")
+    assert "train_id.txt: not a regular file" in message(lambda: open_humans(f"lip:{tmp_path}"))
 
 
 # Filters

@@ -220,3 +220,48 @@ def test_perceptual_hash_survives_what_copies_go_through() -> None:
     base = perceptual_hash(photo)
     assert all((base ^ perceptual_hash(c)).bit_count() <= 4 for c in copies)
     assert (base ^ perceptual_hash(other)).bit_count() > 16
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "says"),
+    [
+        (lambda d: d["annotations"][0].update(sample_id="../../x"), "annotation", "sample_id must be a name"),
+        (lambda d: d["annotations"][0].update(segmentation=None), "annotation", "lacks segmentation"),
+        (
+            lambda d: d["annotations"][0].update(occlude_rate=float("nan")),
+            "annotation",
+            "occlude_rate must be a number",
+        ),
+        (lambda d: d["annotations"].insert(0, None), "annotation", "must be an object"),
+        (lambda d: d["annotations"][0].update(image_id=-1), "annotation", "image_id is not in the list"),
+        (lambda d: d["annotations"].append(d["annotations"][0]), "test.json", "is listed twice"),
+        (lambda d: d["images"].append(d["images"][0]), "test.json", "two images have the id"),
+        (lambda d: d["images"][0].update(file_name="/etc/passwd"), "image", "file_name must be a file name inside"),
+        (lambda d: d["images"][0].update(complete_file_name="../x.png"), "image", "complete_file_name must be a file"),
+        (lambda d: d["images"][0].update(height=10**9, width=10**9), "annotation", "claims"),
+        (lambda d: d["annotations"][0]["visible_mask"].update(size=[4, 4]), "annotation", "visible_mask is"),
+    ],
+)
+def test_a_bad_entry_is_a_finding_and_the_others_are_checked(
+    folder: Path, change: Callable[[Data], None], where: str, says: str
+) -> None:
+    last = json.loads((folder / "annotations" / "test.json").read_text())["images"][-1]["file_name"]
+    images.write_png(folder / last, np.zeros((128, 128, 3), np.uint8))
+    edit(folder, "test", change)
+    findings = validate(folder)
+    assert any(f.kind == "annotations" and where in f.where and says in f.what for f in findings), findings
+    assert "digest" in {f.kind for f in findings}
+
+
+def test_broken_runs_are_a_finding(folder: Path) -> None:
+    edit(folder, "test", lambda d: d["annotations"][0]["visible_mask"].update(counts="5"))
+    assert any(f.kind == "sample" and "runs don't fill" in f.what for f in validate(folder))
+
+
+def test_links_out_of_the_folder_are_findings(folder: Path, tmp_path: Path) -> None:
+    image, annotation = first(folder)
+    (folder / image["file_name"]).rename(tmp_path / "outside.png")
+    (folder / image["file_name"]).symlink_to(tmp_path / "outside.png")
+    found = {(f.kind, f.where) for f in validate(folder)}
+    assert ("link", image["file_name"]) in found
+    assert ("sample", f"test/{annotation['sample_id']}") in found

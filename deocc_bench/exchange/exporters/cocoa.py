@@ -13,7 +13,8 @@ from typing import Any
 
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
-from deocc_bench.core.files import atomic_write, dump_json
+from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.exchange.exporters.fields import category, targets
 from deocc_bench.exchange.extension import EXTENSION, annotation_extension, image_extension
 

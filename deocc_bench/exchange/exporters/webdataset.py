@@ -17,7 +17,8 @@ from deocc_bench.core import images, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.dataset_writer import as_line
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.files import dump_json, write_error
+from deocc_bench.core.files import write_error
+from deocc_bench.core.json_files import dump_json
 from deocc_bench.core.lock import AGAIN, output_folder
 
 
