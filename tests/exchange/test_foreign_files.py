@@ -20,7 +20,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.errors import FaultError, InputError, UsageError
 from deocc_bench.core.images import write_png
 from deocc_bench.core.paths import LONGEST, is_safe_id
 from deocc_bench.exchange.import_export import import_
