@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from deocc_bench.core.errors import InputError
 
@@ -43,7 +43,7 @@ def note_read(path: str | Path, raw: bytes) -> None:
         _note(path, hashlib.sha256(raw).hexdigest())
 
 
-def note_opened(path: str | Path, file: BinaryIO) -> None:
+def note_opened(path: str | Path, file: BufferedReader) -> None:
     """The same for an open file that is not read as a whole; its position is set to the start."""
     if _record.get() is not None:
         _note(path, hashlib.file_digest(file, "sha256").hexdigest())
