@@ -2,10 +2,10 @@
 
     python benchmarks/kills.py --kills 100
 
-Each kill is a SIGKILL of the command at a moment between its start and the end of the undisturbed run. Then the command is
-run again: with --resume where it has that, otherwise into the folder as it is or, if it refuses that, into an empty
-one. "alive": processes that still ran five seconds after their parent. "lost": results that differ from those of the
-undisturbed run; all of them should be 0.
+Each kill is a SIGKILL at a moment between the start of the command and the end of its undisturbed run. Then the
+command is run again: with --resume where it has that, otherwise into the folder as it is or, if it refuses that, into
+an empty one. "alive": processes that still ran five seconds after their parent. "lost": results that differ from those
+of the undisturbed run. Both should be 0.
 """
 
 from __future__ import annotations
