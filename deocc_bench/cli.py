@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from deocc_bench import __version__
-from deocc_bench.core.errors import DeoccError, one_line
+from deocc_bench.core.errors import DeoccError, UsageError, one_line
 from deocc_bench.core.registry import load_object, unknown
 from deocc_bench.core.stopping import signals_told
 
@@ -91,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str] | None) -> None:
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.stdout.flush()
     except DeoccError as error:
@@ -99,6 +100,11 @@ def _run(arguments: Sequence[str] | None) -> None:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
+    except OSError as error:
+        # Only names that the file system refuses and faults of the machine; files are checked where they are read.
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}; check the path, its permissions and the disk", 1)
     except MemoryError:
         _fail("not enough memory; use smaller images, fewer --workers or a smaller --batch-size", 1)
     except BrokenPipeError:
@@ -111,6 +117,15 @@ def _run(arguments: Sequence[str] | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"{error.filename or 'the output'}: can't be written ({error.strerror}); free some space", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Arguments that are not UTF-8 can be opened, but neither printed nor stored in a record."""
+    for text in arguments:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"argument {one_line(ascii(text), 200)} is not UTF-8 text; rename the file") from None
 
 
 def _fail(message: str, code: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,9 @@ def _check_runs(
         return checked
     if not request.datasets:
         raise UsageError("--verify needs the dataset of the predictions; name it with --data DIR")
+    for split, dataset in {(str(r.record.dataset["split"]), find_dataset(r, request.datasets)) for r in checked}:
+        with suppress(UsageError):  # an unknown split is a finding
+            next(iter(dataset.records(split) if dataset else ()), None)  # a broken dataset stops here
     rescore = rescore or load_rescore()
     verified = []
     for run in checked:

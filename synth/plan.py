@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.paths import is_safe_id
 from deocc_bench.core.provenance import digest, versions
 from deocc_bench.core.reading import Digests, changed, recorded
 from deocc_bench.synth import engine
@@ -171,6 +173,9 @@ def make_plan(
     notes: list[Counter[str]] = [Counter() for _ in sources]
     for human_id in sorted(looked):
         source, result = looked[human_id]
+        if not is_safe_id(f"{human_id}-v{spec.variants}"):
+            problem = f"the name of the photo of {reprlib.repr(human_id)} can't be part of a file name"
+            result = InputError(" ".join(spec.humans), problem, "rename the photo and its label")
         if isinstance(result, InputError):
             if not skip_bad:
                 raise result

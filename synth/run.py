@@ -13,7 +13,7 @@ from typing import Any
 
 from deocc_bench.core.dataset import INFO_FILE, DatasetReader, SampleRecord
 from deocc_bench.core.dataset_writer import Encoded, Line, finish, write_sample
-from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.errors import InputError, UsageError, one_line
 from deocc_bench.core.files import LOCK_FILE, atomic_write, require_empty
 from deocc_bench.core.json_files import dump_json, read_json
 from deocc_bench.core.lock import RESUME, output_folder
@@ -253,5 +253,6 @@ def _inputs_path(work: Path, number: int) -> Path:
 
 def _csv(rows: Iterable[Sequence[str]]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    # Ids and reasons may hold the control characters of a stranger's file name.
+    csv.writer(buffer, lineterminator="\n").writerows([one_line(cell, 2000) for cell in row] for row in rows)
     return buffer.getvalue()

@@ -25,7 +25,7 @@ class InputError(DeoccError):
         super().__init__(self.where, problem, cure)
 
     def __str__(self) -> str:
-        return one_line(f"{self.where}: {self.problem}; {self.cure}")
+        return message_line(f"{self.where}: {self.problem}; {self.cure}")
 
 
 class InvariantError(DeoccError):
@@ -52,7 +52,7 @@ class FaultError(DeoccError):
         super().__init__(problem, cure, go_on)
 
     def __str__(self) -> str:
-        return one_line(f"{self.problem}; {self.cure}{', then ' if self.go_on else ''}{self.go_on}")
+        return message_line(f"{self.problem}; {self.cure}{', then ' if self.go_on else ''}{self.go_on}")
 
     def then(self, go_on: str) -> FaultError:
         """The same fault, with how to go on afterwards."""
@@ -63,6 +63,12 @@ def one_line(text: object, limit: int = 500) -> str:
     """`text` on one line of at most `limit` characters, control characters escaped: safe to print on a terminal."""
     flat = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in str(text))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def message_line(text: object, limit: int = 500) -> str:
+    """`one_line` of a message; if it is too long, its middle is left out, so that place and cure remain."""
+    flat = one_line(text, 10**6)
+    return flat if len(flat) <= limit else f"{flat[: limit // 3]} … {flat[-(2 * limit // 3) :]}"
 
 
 def describe_error(error: BaseException) -> str:

@@ -1,8 +1,13 @@
-"""Records which files were read, with the digest of their content, so that a resumed run notices a changed input."""
+"""Reads regular files, and records which files were read with the digest of their content.
+
+A resumed run compares the record with the files, so that it notices a changed input.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,9 +17,38 @@ from pathlib import Path
 from deocc_bench.core.errors import InputError
 
 Digests = dict[str, str]
+REPLACE = "replace the file, or skip it with --skip-bad"
 
 _record: ContextVar[Digests | None] = ContextVar("reading", default=None)
 _known: ContextVar[Mapping[str, str]] = ContextVar("known", default={})  # noqa: B039  (never changed)
+
+
+def read_file(path: str | Path) -> bytes:
+    """Read a regular file.
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, or not a regular file (a folder, pipe or device).
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "check the path") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError(path, "not a regular file", "give an ordinary file")
+    with open(handle, "rb") as f:
+        try:
+            raw = f.read()
+        except OSError as error:
+            raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
+    if not raw:
+        raise InputError(path, "the file is empty", REPLACE)
+    note_read(path, raw)
+    return raw
 
 
 @contextmanager
@@ -43,8 +77,8 @@ def note_read(path: str | Path, raw: bytes) -> None:
         _note(path, hashlib.sha256(raw).hexdigest())
 
 
-def note_opened(path: str | Path, file: BufferedReader) -> None:
-    """The same for an open file that is not read as a whole; its position is set to the start."""
+def note_file(path: str | Path, file: BufferedReader) -> None:
+    """`note_read` of an open file, from its start, in constant memory; it is left at its start."""
     if _record.get() is not None:
         _note(path, hashlib.file_digest(file, "sha256").hexdigest())
         file.seek(0)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
-from deocc_bench.core.pixels import read_file
+from deocc_bench.core.reading import read_file
 
 TEXT_COLUMNS = ("id", "group", "occluder_categories")
 REQUIRED_COLUMNS = ("id", "group")

@@ -13,7 +13,7 @@ from deocc_bench.core import images, masks
 from deocc_bench.core.errors import InputError, one_line
 from deocc_bench.core.json_files import checked, is_text, read_json, require_object
 from deocc_bench.core.paths import check_inside, safe_id
-from deocc_bench.core.pixels import read_file
+from deocc_bench.core.reading import read_file
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 

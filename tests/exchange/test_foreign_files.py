@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +15,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutations import mutated
 from PIL import Image
 from pycocotools import mask as coco
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import FaultError, InputError, UsageError
+from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.images import write_png
 from deocc_bench.core.paths import LONGEST, is_safe_id
 from deocc_bench.exchange.import_export import import_
@@ -89,7 +89,7 @@ class Place:
     def bring(self, content: object, kind: str = "d2sa", skip_bad: bool = False, **options: Any) -> Report:
         self.runs += 1
         path = self.root / "ann.json"
-        path.write_bytes(json.dumps(content).encode("utf-8", "surrogatepass"))
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
         source = open_source(f"{kind}:{path}", images=self.images, **options)
         return write_dataset(source, self.out, "x", skip_bad=skip_bad)
 
@@ -303,10 +303,14 @@ def test_long_ids_are_cut_and_stay_apart(place: Place) -> None:
 
 
 @given(st.text(st.characters(codec=None), max_size=300))
-def test_component_is_safe_and_reversible(name: str) -> None:
+def test_component_is_safe(name: str) -> None:
+    assert is_safe_id(component(f"x{name}"))
+
+
+@given(st.text(st.characters(codec=None), max_size=20))
+def test_component_is_reversible(name: str) -> None:
     coded = component(f"x{name}")
-    assert is_safe_id(coded)
-    if coded != f"x{name}" and len(coded.encode()) < LONGEST:
+    if coded != f"x{name}":
         assert unquote(coded, errors="surrogatepass") == f"x{name}"
 
 
@@ -483,13 +487,13 @@ def test_a_failed_import_leaves_nothing(place: Place, existed: bool) -> None:
 
 @pytest.mark.parametrize("name", ["n" * 300, "a/" * 60 + "n" * 300])
 def test_odd_names_of_folders_are_one_line(place: Place, name: str) -> None:
-    with pytest.raises(FaultError, match="can't be written"):
+    with pytest.raises(DeoccError, match="can't be written"):
         write_dataset([], place.root / name, "x")
     (place.root / "ann.json").write_text(json.dumps(flat_file()))
     with pytest.raises(UsageError, match="no such folder"):
         list(open_source(f"d2sa:{place.root / 'ann.json'}", images=Path(name)))
-    with pytest.raises(InputError, match="can't be read"):
-        open_source(f"d2sa:{name}", images=place.images)
+    with pytest.raises(InputError, match=r"can't be read|no such file"):
+        list(open_source(f"d2sa:{name}", images=place.images))
 
 
 @pytest.mark.parametrize("split", ["../x", "", "a/b", "a\nb"])
@@ -519,67 +523,41 @@ def test_the_report_tells_what_was_changed(place: Place) -> None:
 
 # --- anything ---
 
-BAD = [
-    *(None, True, 0, -1, 2**31, 2**63, 10**400, float("nan"), float("inf"), 1e30, 0.5, "", "a", "1", "a\0b", "\ud800x"),
-    *(
-        "é" * 300,
-        [],
-        [1],
-        [[]],
-        {},
-        {"a": 1},
-        [None],
-        {"size": [4, 4], "counts": "o"},
-        {"counts": 5},
-        [[1, 1, 5, 5, 9]],
-    ),
-]
 
-
-def places_of(value: Any) -> list[tuple[Any, Any]]:
-    """(owner, key) of every value inside."""
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    return [pair for k in keys for pair in ((value, k), *places_of(value[k]))]
-
-
-def mutate(content: dict[str, Any], seed: int) -> None:
-    """Change one or two values, wherever they are."""
-    rng = random.Random(seed)
-    for _ in range(rng.choice([1, 1, 2])):
-        owner, key = rng.choice(places_of(content))
-        how = rng.random()
-        if how < 0.2:
-            del owner[key]
-        elif how < 0.3 and isinstance(owner, list):
-            owner.append(owner[key])
-        elif isinstance(owner[key], int | float) and how < 0.6:
-            owner[key] = rng.choice([-owner[key], owner[key] * 1_000_003, 0.5, str(owner[key]), 1e308])
-        else:
-            owner[key] = rng.choice(BAD)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kind=st.sampled_from(sorted(FILES)), seed=st.integers(0, 2**32))
-def test_any_file_works_or_is_one_line(place: Place, kind: str, seed: int) -> None:
+def with_own_fields(kind: str) -> dict[str, Any]:
+    """A file whose second entry comes from our export."""
     content = FILES[kind]()
     own = {"sample_id": "mine", "human_id": "h", "group_id": "g", "licence": "CC0", "variant": 1}
-    own |= {"occluders": [], "provenance": {"seed": 3}, "parts_hidden": {"hair": 0.5}}
+    shape = {"size": [HEIGHT, WIDTH], "counts": [0, 30, HEIGHT * WIDTH - 30]}
+    occluder = {"id": "o", "category": "car", "order": 1, "group_id": "q", "licence": "CC0", "segmentation": shape}
+    own |= {"occluders": [occluder], "provenance": {"seed": 3}, "parts_hidden": {"hair": 0.5}, "initial_mask": shape}
     target = content["annotations"][1]
     (target["regions"][0] if kind == "cocoa" else target)["deocc_bench"] = own
-    mutate(content, seed)
+    return content
+
+
+ANY_FILE = st.sampled_from(sorted(FILES)).flatmap(lambda k: st.tuples(st.just(k), mutated(with_own_fields(k))))
+FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@settings(FUZZ, max_examples=200)
+@given(ANY_FILE)
+def test_any_file_works_or_is_one_line(place: Place, file: tuple[str, str]) -> None:
+    kind, text = file
     path = place.root / "ann.json"
-    path.write_bytes(json.dumps(content).encode("utf-8", "surrogatepass"))
+    path.write_text(text)
     with suppress(InputError, UsageError):
         found = list(open_source(f"{kind}:{path}", images=place.images))
         assert all("\n" not in str(item.error) for item in found if isinstance(item, Bad))
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kind=st.sampled_from(sorted(FILES)), seed=st.integers(0, 2**32))
-def test_what_is_imported_from_any_file_is_valid(place: Place, kind: str, seed: int) -> None:
-    content = FILES[kind]()
-    mutate(content, seed)
+@settings(FUZZ, max_examples=60)
+@given(ANY_FILE)
+def test_what_is_imported_from_any_file_can_be_read(place: Place, file: tuple[str, str]) -> None:
+    kind, text = file
     with suppress(InputError, UsageError):
-        place.bring(content, kind, skip_bad=True)
-    assert not place.out.exists() or validate(place.out) == []
+        place.bring(text, kind, skip_bad=True)
+    if place.out.exists():
+        # Damage can hide an occluder or clip a mask, but each sample loads.
+        assert {f.kind for f in validate(place.out)} <= {"occluder", "complete"}

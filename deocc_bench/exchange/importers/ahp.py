@@ -16,7 +16,7 @@ from deocc_bench.core.errors import InputError
 from deocc_bench.core.images import IMAGE_SUFFIXES
 from deocc_bench.core.mask_files import read_mask_file
 from deocc_bench.core.paths import check_inside, safe_id
-from deocc_bench.core.pixels import read_file
+from deocc_bench.core.reading import read_file
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
 
 
