@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-# Faults of a disk in places that have no message of their own, such as standard output.
+# Faults of the disk to which standard output is written.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -107,13 +107,13 @@ def _run(arguments: Sequence[str] | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno in _DISK:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _fail(f"{error.filename or 'the output'}: can't be written ({error.strerror}); free some space", 1)
-        if error.filename is None:
+        # Only names that the file system refuses and faults of the machine; files are checked where they are read.
+        if error.filename is not None:
+            _fail(f"{error.filename}: {error.strerror}; check the path, its permissions and the disk", 1)
+        if error.errno not in _DISK:
             raise
-        # Names that the file system refuses; files are checked where they are read.
-        _fail(f"{error.filename}: {error.strerror}; check the path and its permissions", 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"the output can't be written ({error.strerror}); free some space", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from deocc_bench.core.errors import FaultError, UsageError, one_line
+from deocc_bench.core.errors import FaultError, UsageError
 
 LOCK_FILE = ".lock"  # in an output folder while a run writes to it
 TMP_PREFIX = ".tmp-"
@@ -42,12 +42,11 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 def write_error(path: str | Path, error: OSError | ValueError) -> FaultError:
     """The one-line error for a failed write, with its cure."""
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
-    where = one_line(path, 300)
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return FaultError(f"{where}: no space left on the device", "free some space")
+        return FaultError(f"{path}: no space left on the device", "free some space")
     if number == errno.EFBIG:
-        return FaultError(f"{where}: can't be written ({reason})", "raise the limit of the file size")
-    return FaultError(f"{where}: can't be written ({reason})", "choose a writable folder")
+        return FaultError(f"{path}: can't be written ({reason})", "raise the limit of the file size")
+    return FaultError(f"{path}: can't be written ({reason})", "choose a writable folder")
 
 
 def require_empty(folder: str | Path, cure: str = "choose another --out") -> None:

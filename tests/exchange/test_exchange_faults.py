@@ -68,8 +68,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         with pytest.raises(FaultError, match="no space left on the device; free some space") as caught:
             go(*arguments_of(kind, tiny, coco, out))  # type: ignore[arg-type]
     assert "--resume" not in str(caught.value)
-    assert str(caught.value).endswith(", then run the command again") == (kind != "import")
-    assert out.exists() == (kind != "import")
+    assert not out.exists()
     assert not list(tmp_path.rglob(".tmp-*"))
     go(*arguments_of(kind, tiny, coco, out))  # type: ignore[arg-type]
     go(*arguments_of(kind, tiny, coco, tmp_path / "whole"))  # type: ignore[arg-type]
