@@ -54,7 +54,7 @@ def category(record: SampleRecord) -> str:
 def whole(notes: Mapping[str, Any], key: str, default: int) -> int:
     """A whole number from the free-form notes of a sample; `default` if it is something else."""
     value = notes.get(key)
-    return int(value) if isinstance(value, bool) or is_whole(value) else default
+    return int(value) if value is not None and (isinstance(value, bool) or is_whole(value)) else default
 
 
 @contextmanager
