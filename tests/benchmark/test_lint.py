@@ -68,7 +68,7 @@ def test_the_command_counts(tiny: Path, tmp_path: Path, records: list[SampleReco
     assert short.exit_code == 1
     assert told(short) == [
         f"size: {n} in masks ({records[0].id}.png, {records[1].id}.png, {records[2].id}.png, ...): "
-        "is half-size: 32 x 24, but the image is 64 x 48; predict at its size"
+        "the first is half-size: 32 x 24, but the image is 64 x 48; predict at its size"
     ]
     assert short.stdout.splitlines()[-1].startswith(f"{n} errors, ")
     assert len(told(call(folder, tiny, "--all"))) == n
