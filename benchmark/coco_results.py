@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.json_files import read_json
+from deocc_bench.core.json_files import is_text, is_whole, read_json
 from deocc_bench.core.predictions import PredictionFolder
 from deocc_bench.core.types import Prediction
 
@@ -61,16 +62,28 @@ def _matched(
     by_sample: dict[str, SampleRecord],
     by_image: dict[Any, list[SampleRecord]],
 ) -> SampleRecord:
-    for key, kind in (("sample_id", str), ("image_id", str | int)):
-        if key in entry and not isinstance(entry[key], kind):
-            raise InputError(path, f"entry {number}: {key} is {entry[key]!r}", "write the id as in the dataset")
+    for key, fits in (("sample_id", is_text), ("image_id", lambda v: is_text(v) or is_whole(v))):
+        if key in entry and not fits(entry[key]):
+            shown = reprlib.repr(entry[key])
+            raise InputError(path, f"entry {number}: {key} is {shown}", "write the id as in the dataset")
     if "sample_id" in entry:
-        if entry["sample_id"] not in by_sample:
-            raise InputError(path, f"entry {number}: the split has no sample {entry['sample_id']!r}", "check the split")
-        return by_sample[entry["sample_id"]]
+        record = by_sample.get(entry["sample_id"])
+        shown = reprlib.repr(entry["sample_id"])
+        if record is None:
+            raise InputError(path, f"entry {number}: the split has no sample {shown}", "check the split")
+        if "image_id" in entry and entry["image_id"] != record.photo.id:
+            problem = f"entry {number}: sample {shown} is in image {record.photo.id!r}, not in {entry['image_id']!r}"
+            raise InputError(path, problem, "keep the id that is right")
+        return record
     found = by_image.get(entry.get("image_id"), [])
     if not found:
-        raise InputError(path, f"entry {number}: the split has no image {entry.get('image_id')!r}", "check the split")
+        shown = reprlib.repr(entry.get("image_id"))
+        told = f"entry {number}: the split has no image {shown}"
+        if _other_type(entry.get("image_id")) in by_image:
+            raise InputError(
+                path, f"{told}, only {_other_type(entry.get('image_id'))!r}", "write the id as it is there"
+            )
+        raise InputError(path, told, "check the split")
     if len(found) > 1:
         raise InputError(
             path,
@@ -78,3 +91,10 @@ def _matched(
             "identify the sample by sample_id",
         )
     return found[0]
+
+
+def _other_type(value: Any) -> Any:
+    """An id as text instead of a number, and the reverse."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and len(value) <= 18 else value
+    return str(value)

@@ -18,12 +18,14 @@ from deocc_bench.benchmark.inference import Clock, Settings
 from deocc_bench.benchmark.lint import Finding, describe, lint
 from deocc_bench.benchmark.result import build, dataset_field, timing_field, write_run
 from deocc_bench.benchmark.score import Scored, Scoring
-from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.dataset import DatasetReader, annotation_path
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.core.files import atomic_write
-from deocc_bench.core.json_files import dump_json, read_json
+from deocc_bench.core.files import atomic_write, sha256_file
+from deocc_bench.core.json_files import checked, dump_json, read_json, require_object
+from deocc_bench.core.paths import check_inside
 from deocc_bench.core.predictions import HEADER_FILE, PredictionFolder, draw_folder, draw_folders
 from deocc_bench.core.progress import progress_bar
+from deocc_bench.core.record_schema import Header
 from deocc_bench.core.results import (
     BEST_OF_K,
     MEAN,
@@ -136,6 +138,9 @@ def evaluate_method(method: Method, job: Job, fit_seconds: float = 0.0) -> list[
         spent = inference.run(
             method, job.dataset, job.split, job.ids, job.settings, predictions=predictions, progress=bar.update
         )
+    if spent.spoilt:
+        note = f"predicted again, because the files had been changed: {len(spent.spoilt)}, e.g. {spent.spoilt[0]!r}"
+        job = replace(job, notes=(*job.notes, note))
     if method.samples is None:
         return [score_predictions(predictions, identity, job, spent, fit_seconds)]
     return _score_draws(predictions, identity, job, spent, fit_seconds, draws=method.samples)
@@ -166,7 +171,7 @@ def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunRes
         if odd:
             cure = f"score it on that one, or remove {HEADER_FILE} to score it anyway"
             raise InputError(predictions, f"was predicted on another {' and '.join(odd)}", cure)
-        identity = {**header["method"], "code_digest": header.get("code_digests", [None])[-1]}
+        identity = {**header["method"], "code_digest": (header.get("code_digests") or [None])[-1]}
         job = replace(job, header=header)
     check_folder(predictions, job)
     draws = len(draw_folders(predictions))
@@ -213,9 +218,10 @@ def read_header(predictions: Path) -> dict[str, Any] | None:
     path = predictions / HEADER_FILE
     if not path.is_file():
         return None
-    header = read_json(path)
-    if not isinstance(header, dict) or not isinstance(header.get("method"), dict):
-        raise InputError(path, "not written by deocc-bench", "remove it, or run evaluate again")
+    check_inside(predictions, path)
+    cure = "remove it, or run evaluate again"
+    header = require_object(read_json(path), path, cure)
+    checked(header, Header, path, cure)
     return header
 
 
@@ -246,15 +252,24 @@ def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[
         "seed": job.scoring.seed,
         "fit_dataset": None if job.fit_dataset is None else job.fit_dataset.fingerprint,
         "fit_split": job.fit_split,
+        "annotations": _annotations(job.dataset, job.split),
+        "fit_annotations": _annotations(job.fit_dataset, job.fit_split),
     }
     codes = [code]
-    if predictions.exists() and any(predictions.iterdir()):
+    # A run that was killed before its first prediction leaves only files.
+    if predictions.exists() and any(p.is_dir() for p in predictions.iterdir()):
         if not job.resume:
             raise InputError(job.out, "already contains a run", "choose another --out, or continue it with --resume")
         old = read_header(predictions) or {}
         # Converted through JSON, so that a tuple among the options equals the list that was stored.
         fresh = json.loads(dump_json(header))
         odd = [k for k in fresh if old.get(k) != fresh[k]]
+        if odd in (["annotations"], ["fit_annotations"]):
+            dataset, split = (job.dataset, job.split) if odd == ["annotations"] else (job.fit_dataset, job.fit_split)
+            assert dataset is not None
+            assert split is not None
+            path = annotation_path(dataset.root, split)
+            raise InputError(path, f"was changed after the run in {job.out} was started", "choose another --out")
         if odd:
             raise UsageError(f"{job.out}: can't resume this run, it differs in {', '.join(odd)}; choose another --out")
         codes = [*(c for c in old.get("code_digests", ()) if c != code), code]
@@ -262,6 +277,11 @@ def _open_run(predictions: Path, identity: Mapping[str, Any], job: Job) -> list[
     if len(codes) > 1:
         return ["the method's code was changed between the parts of this run; run it again before you publish it"]
     return []
+
+
+def _annotations(dataset: DatasetReader | None, split: str | None) -> str | None:
+    """The digest of a split's annotation file: the fingerprint in `dataset.json` is only what the folder claims."""
+    return None if dataset is None or split is None else sha256_file(annotation_path(dataset.root, split))
 
 
 def _score_draws(

@@ -12,18 +12,20 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deocc_bench.benchmark.journal import Journal
 from deocc_bench.core import images, initial_masks, masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import DeoccError, describe_error
 from deocc_bench.core.files import atomic_write, sweep_temporary
 from deocc_bench.core.predictions import ERROR_FILE, PredictionFolder, draw_folder
+from deocc_bench.core.reading import Digests, recorded
 from deocc_bench.core.types import Batch, Prediction
 from deocc_bench.methods.answers import OutputError, describe_ids
 from deocc_bench.methods.calling import draw_seed, predict
@@ -55,12 +57,17 @@ class Settings:
 
 @dataclass
 class Clock:
-    """Seconds that the run spent waiting for data, in the method, and writing."""
+    """Seconds that the run spent waiting for data, in the method, and writing.
+
+    Args:
+        spoilt: ids of the samples that were predicted again, because their prediction was changed after it was written.
+    """
 
     data: float = 0.0
     compute: float = 0.0
     write: float = 0.0
     samples: int = 0
+    spoilt: list[str] = field(default_factory=list)
 
 
 class MethodError(DeoccError):
@@ -106,7 +113,7 @@ def run(
     progress: Callable[[int], object] = lambda n: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Clock:
-    """Predict the samples of `ids` that are missing in `predictions`.
+    """Predict the samples of `ids` that are missing in `predictions`, or were changed there after they were written.
 
     Args:
         predictions: the prediction folder; the draws of a random method are in its folders `draw-NN`.
@@ -118,19 +125,29 @@ def run(
     Raises:
         MethodError: the method raised, timed out or returned an output that can't be scored. Finished predictions are
             kept.
+        InputError: the dataset was changed after predictions had been made from it.
     """
     sweep_temporary(predictions)
     for old in predictions.rglob(ERROR_FILE):
         old.unlink()
-    spent = Clock()
+    spent, journal = Clock(), Journal(predictions)
     records = [dataset.record(split, i) for i in ids]
     for draw in range(method.samples) if method.samples is not None else (None,):
         folder = PredictionFolder(draw_folder(predictions, draw))
-        missing = [r for r in records if not folder.holds(r.id, settings.task)]
+        missing, spoilt = journal.unfinished(records, folder, settings.task, draw)
+        spent.spoilt += spoilt
         progress(len(records) - len(missing))
+        journal.begin(draw, missing)
         folder.clear(r.id for r in missing)
+
+        def finished(
+            batch: Sequence[SampleRecord], read: Digests, draw: int | None = draw, folder: PredictionFolder = folder
+        ) -> None:
+            journal.add(draw, batch, read, folder)
+            progress(len(batch))
+
         seed = None if draw is None else draw_seed(settings.seed, draw)
-        _run_draw(method, missing, settings, folder, seed=seed, progress=progress, clock=clock, spent=spent)
+        _run_draw(method, missing, settings, folder, seed=seed, finished=finished, clock=clock, spent=spent)
     return spent
 
 
@@ -149,16 +166,17 @@ def _run_draw(
     folder: PredictionFolder,
     *,
     seed: int | None,
-    progress: Callable[[int], object],
+    finished: Callable[[Sequence[SampleRecord], Digests], None],
     clock: Callable[[], float],
     spent: Clock,
 ) -> None:
     done = 0
+    groups = batches(records, settings.batch_size)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(settings.workers)) if settings.workers > 1 else None
-        load = partial(load_batch, method=method, settings=settings)
+        load = partial(_load_recorded, method=method, settings=settings)
         start = clock()
-        for batch in _ahead(load, batches(records, settings.batch_size), pool):
+        for group, (batch, read) in zip(groups, _ahead(load, groups, pool), strict=True):
             loaded = clock()
             spent.data += loaded - start
             answers = _guarded(method, batch, settings, seed, root=folder.root, done=done, total=len(records))
@@ -166,20 +184,27 @@ def _run_draw(
             spent.compute += computed - loaded
             for _ in pool.map(folder.write, answers) if pool else map(folder.write, answers):
                 pass
+            finished(group, read)
             start = clock()
             spent.write += start - computed
             done += len(batch)
             spent.samples += len(batch)
-            progress(len(batch))
+
+
+def _load_recorded(records: Sequence[SampleRecord], method: Method, settings: Settings) -> tuple[Batch, Digests]:
+    with recorded() as read:
+        return load_batch(records, method, settings), read
 
 
 def _ahead(
-    load: Callable[[list[SampleRecord]], Batch], groups: Iterable[list[SampleRecord]], pool: ThreadPoolExecutor | None
-) -> Iterator[Batch]:
+    load: Callable[[list[SampleRecord]], tuple[Batch, Digests]],
+    groups: Iterable[list[SampleRecord]],
+    pool: ThreadPoolExecutor | None,
+) -> Iterator[tuple[Batch, Digests]]:
     if pool is None:
         yield from map(load, groups)
         return
-    waiting: deque[Future[Batch]] = deque()
+    waiting: deque[Future[tuple[Batch, Digests]]] = deque()
     for group in groups:
         waiting.append(pool.submit(load, group))
         if len(waiting) > _PREFETCH:

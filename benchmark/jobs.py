@@ -19,6 +19,7 @@ from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.loaded import LoadedDataset
+from deocc_bench.core.lock import AGAIN, RESUME, output_folder
 from deocc_bench.core.predictions import folder_of
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
@@ -56,12 +57,18 @@ def run_method(
     Args:
         say: called with a warning about each kind of unusual predictions.
     """
-    masks = mask_specs(options)
-    if task == "content" and masks != [initial_masks.DATASET]:
+    if task == "content" and mask_specs(options) != [initial_masks.DATASET]:
         raise UsageError("task 'content' has no initial mask; use --initial-mask only with mask and joint")
     if isinstance(method, str) and (method.startswith(FOLDER_PREFIX) or method.endswith(".json")):
-        return Outcome(tuple(_score_as_method(method, data, task, Path(out), options, say=say)))
-    job = _job(data, task, Path(out), options, masks[0])
+        with output_folder(out, AGAIN, discard=True):
+            return Outcome(tuple(_score_as_method(method, data, task, Path(out), options, say=say)))
+    with output_folder(out, RESUME):
+        return _run(method, data, task, Path(out), options)
+
+
+def _run(method: Any, data: Data, task: str, out: Path, options: RunOptions) -> Outcome:
+    masks = mask_specs(options)
+    job = _job(data, task, out, options, masks[0])
     job = replace(job, batch_size=options.batch_size, timeout=options.timeout, resume=options.resume)
     loaded = as_method(method, options.options, options.device)
     if "fit" in loaded.all_needs:
@@ -89,7 +96,8 @@ def rescore_folder(
     if Path(out).resolve() in (folder.resolve(), folder.resolve().parent):
         raise UsageError(f"--out {out} would overwrite the scored run; choose another folder")
     options, initial_mask = _as_noted(header, options)
-    return harness.rescore(folder, _job(data, task, Path(out), options, initial_mask))
+    with output_folder(out, AGAIN, discard=True):
+        return harness.rescore(folder, _job(data, task, Path(out), options, initial_mask))
 
 
 def score_conventions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -9,8 +10,9 @@ from collections.abc import Sequence
 import click
 
 from deocc_bench import __version__
-from deocc_bench.core.errors import DeoccError, one_line
+from deocc_bench.core.errors import DeoccError, UsageError, one_line
 from deocc_bench.core.registry import load_object, unknown
+from deocc_bench.core.stopping import signals_told
 
 # name -> (module:command, one line for the overview)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -46,6 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+# Faults of a disk in places that have no message of their own, such as standard output.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 class LazyGroup(click.Group):
     """A click group whose commands are in `COMMANDS`."""
 
@@ -75,23 +81,49 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with 0 (success), 1 (failure or findings) or 2 (wrong usage).
+    """Run the command line and exit with 0 (success), 1 (failure or findings), 2 (wrong usage) or 128 + a signal.
 
     A user error is reported as one line on stderr; a traceback means a bug.
     """
+    with signals_told(restore=arguments is not None):
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        sys.stdout.flush()
     except DeoccError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; finished work is kept", 130)
+        _fail("interrupted", 130)
+    except MemoryError:
+        _fail("not enough memory; use smaller images, fewer --workers or a smaller --batch-size", 1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno in _DISK:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _fail(f"{error.filename or 'the output'}: can't be written ({error.strerror}); free some space", 1)
+        if error.filename is None:
+            raise
+        # Names that the file system refuses; files are checked where they are read.
+        _fail(f"{error.filename}: {error.strerror}; check the path and its permissions", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Arguments that are not UTF-8 can be opened, but neither printed nor stored in a record."""
+    for text in arguments:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"argument {one_line(ascii(text), 200)} is not UTF-8 text; rename the file") from None
 
 
 def _fail(message: str, code: int) -> None:

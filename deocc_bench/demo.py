@@ -6,12 +6,14 @@ import contextlib
 import io
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from deocc_bench.core.files import require_empty
 from deocc_bench.core.hints import no_hints
+from deocc_bench.core.lock import output_folder
 from deocc_bench.core.registry import load_object
 from deocc_bench.core.results import read_result
 
@@ -53,11 +55,16 @@ def demo(out: Path, humans: int) -> None:
     """
     from deocc_bench.cli import COMMANDS
 
-    require_empty(out)
+    with output_folder(out, discard=True):
+        require_empty(out)
+        _run(out, humans, COMMANDS)
+
+
+def _run(out: Path, humans: int, commands: Mapping[str, tuple[str, str]]) -> None:
     start = time.perf_counter()
     for name, arguments in steps(out, humans):
         click.echo(f"\n$ deocc-bench {shlex.join([name, *arguments])}")
-        command = load_object(COMMANDS[name][0])
+        command = load_object(commands[name][0])
         printed = io.StringIO()
         # The output of these commands is long and also in their folders; the demo prints only the headline.
         quiet = contextlib.redirect_stdout(printed) if name in ("evaluate", "leaderboard") else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,16 @@ from deocc_bench.core.errors import UsageError
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.registry import unknown
 from deocc_bench.leaderboard import figures
-from deocc_bench.leaderboard.claimed import Claim, read_claims, sort_claims
+from deocc_bench.leaderboard.claimed import read_claims, sort_claims
 from deocc_bench.leaderboard.csv_out import breakdowns_csv, leaderboard_csv
 from deocc_bench.leaderboard.latex import leaderboard_latex
 from deocc_bench.leaderboard.markdown import leaderboard_markdown
 from deocc_bench.leaderboard.pictures import load_pictures
-from deocc_bench.leaderboard.records import Run, group_runs, load_runs
+from deocc_bench.leaderboard.records import Run, Unreadable, group_runs, load_runs
 from deocc_bench.leaderboard.report import collect_pictures, write_report
 from deocc_bench.leaderboard.samples import Section, sample_values
 from deocc_bench.leaderboard.speed import read_speed
-from deocc_bench.leaderboard.table import Table, build_table, check_columns
+from deocc_bench.leaderboard.table import Board, Table, build_table, check_columns
 from deocc_bench.leaderboard.verify import (
     Rescore,
     check_dataset,
@@ -71,18 +72,25 @@ class LeaderboardRequest:
 
 @dataclass(frozen=True)
 class Made:
-    """The result: tables, files, the tables as markdown, findings about untrusted runs, verification results."""
+    """The result: tables, files, the tables as markdown, findings about untrusted runs, verification results, and the
+    records that can't be read.
+    """
 
     tables: tuple[Table, ...]
     files: tuple[Path, ...]
     text: str
     findings: dict[str, tuple[str, ...]]
     verified: dict[str, str]
+    unreadable: tuple[Unreadable, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The output of `--json`."""
-        found = {k: list(v) for k, v in self.findings.items()}
-        return {"files": [str(f) for f in self.files], "findings": found, "verified": self.verified}
+        return {
+            "files": [str(f) for f in self.files],
+            "findings": {k: list(v) for k, v in self.findings.items()},
+            "verified": self.verified,
+            "unreadable": {str(u.path): u.reason for u in self.unreadable},
+        }
 
 
 def make(
@@ -97,32 +105,33 @@ def make(
     Raises:
         DeoccError: an input is missing or broken; the message names the file.
     """
-    tables, others = build_tables(request, say, rescore)
-    sections = [look_into(table, request.datasets) for table in tables]
+    board = build_tables(request, say, rescore)
+    sections = [look_into(table, request.datasets) for table in board.tables]
     texts = {
-        "leaderboard.csv": leaderboard_csv(tables, others),
-        "breakdowns.csv": breakdowns_csv(tables),
-        "leaderboard.md": leaderboard_markdown(tables, others),
-        "leaderboard.tex": leaderboard_latex(tables, others),
+        "leaderboard.csv": leaderboard_csv(board),
+        "breakdowns.csv": breakdowns_csv(board.tables),
+        "leaderboard.md": leaderboard_markdown(board),
+        "leaderboard.tex": leaderboard_latex(board),
     }
     written = [
         *_write_texts(request.out, texts),
-        _write_report(request, sections, others),
+        _write_report(request, sections, board),
         *_draw_if_possible(request, sections, say),
     ]
-    runs = [row.run for t in tables for row in t.rows]
+    runs = [row.run for t in board.tables for row in t.rows]
     return Made(
-        tuple(tables),
+        board.tables,
         tuple(written),
         "\n".join([texts["leaderboard.md"], *(f"{p}" for p in written)]),
         {str(r.folder): r.findings for r in runs if r.flagged},
         {str(r.folder): r.verified for r in runs if r.verified},
+        board.unreadable,
     )
 
 
 def draw_figures(request: LeaderboardRequest) -> list[Path]:
     """Write only the figures to `request.out`; return the paths of the files."""
-    tables, _ = build_tables(request)
+    tables = build_tables(request).tables
     return _draw(request, [look_into(table, request.datasets) for table in tables], request.out)
 
 
@@ -130,18 +139,19 @@ def build_tables(
     request: LeaderboardRequest,
     say: Callable[[str], object] = lambda text: None,
     rescore: Rescore | None = None,
-) -> tuple[list[Table], list[Claim]]:
-    """Build the tables of the checked runs; also return the claims for datasets without a run. Args: same as `make`."""
+) -> Board:
+    """Build the tables of the checked runs. Args: same as `make`."""
     claims = [claim for path in request.claimed for claim in read_claims(path)]
     speed = read_speed(request.latency)
-    groups = group_runs(_check_runs(load_runs(request.runs), request, say, rescore))
+    runs, unreadable = load_runs(request.runs)
+    groups = group_runs(_check_runs(runs, request, say, rescore))
     check_columns(groups, [*request.columns, *([request.sort] if request.sort else [])])
     of_group, others = sort_claims(claims, groups)
     tables = [
         build_table(group, speed, own, request.columns, request.sort)
         for group, own in zip(groups, of_group, strict=True)
     ]
-    return tables, others
+    return Board(tuple(tables), tuple(others), tuple(unreadable))
 
 
 def look_into(table: Table, datasets: Sequence[DatasetReader]) -> Section:
@@ -162,6 +172,9 @@ def _check_runs(
         return checked
     if not request.datasets:
         raise UsageError("--verify needs the dataset of the predictions; name it with --data DIR")
+    for split, dataset in {(str(r.record.dataset["split"]), find_dataset(r, request.datasets)) for r in checked}:
+        with suppress(UsageError):  # an unknown split is a finding
+            next(iter(dataset.records(split) if dataset else ()), None)  # a broken dataset stops here
     rescore = rescore or load_rescore()
     verified = []
     for run in checked:
@@ -176,11 +189,11 @@ def _write_texts(out: Path, texts: Mapping[str, str]) -> list[Path]:
     return [out / name for name in texts]
 
 
-def _write_report(request: LeaderboardRequest, sections: Sequence[Section], claims: Sequence[Claim]) -> Path:
+def _write_report(request: LeaderboardRequest, sections: Sequence[Section], board: Board) -> Path:
     path = request.out / REPORT
     share, linked = request.embed_bytes // len(sections), request.out if request.link else None
     pictures = [collect_pictures(section, share, linked) for section in sections]
-    write_report(path, sections, pictures, claims, request.title)
+    write_report(path, sections, pictures, board, request.title)
     return path
 
 

@@ -5,14 +5,14 @@ The file is a JSON list of {"method", "dataset", "value", "source"}, optionally 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.json_files import read_json
+from deocc_bench.core.json_files import checked, entries, read_json
+from deocc_bench.core.record_schema import Claim as ClaimEntry
 from deocc_bench.leaderboard.records import Group
 from deocc_bench.leaderboard.text import clean
 
@@ -53,9 +53,7 @@ def read_claims(path: str | Path) -> list[Claim]:
     content = read_json(path)
     if isinstance(content, dict) and isinstance(content.get("claims"), list):
         content = content["claims"]
-    if not isinstance(content, list):
-        raise InputError(path, "not a list of claims", _CURE)
-    return [_claim(path, number, entry) for number, entry in enumerate(content)]
+    return [_claim(where, entry) for where, entry in entries(content, path, _CURE)]
 
 
 def sort_claims(claims: Iterable[Claim], groups: Sequence[Group]) -> tuple[list[list[Claim]], list[Claim]]:
@@ -66,17 +64,10 @@ def sort_claims(claims: Iterable[Claim], groups: Sequence[Group]) -> tuple[list[
     return of_group, [c for c in rest if c not in used]
 
 
-def _claim(path: str | Path, number: int, entry: Any) -> Claim:
-    if not isinstance(entry, dict):
-        raise InputError(path, f"entry {number} is not an object", _CURE)
-    for key in _TEXT:
-        if not isinstance(entry.get(key), str) or not entry[key].strip():
-            raise InputError(path, f"entry {number} has no {key!r}", _CURE)
-    for key in _OPTIONAL:
-        if not isinstance(entry.get(key), str | None):
-            raise InputError(path, f"entry {number}: {key!r} is not a text", _CURE)
-    value = entry.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(path, f"entry {number}: 'value' must be a number", _CURE)
-    text = {k: clean(entry[k]) for k in (*_TEXT, *_OPTIONAL) if entry.get(k)}
-    return Claim(value=float(value), **text)
+def _claim(where: str, entry: Any) -> Claim:
+    read = checked(entry, ClaimEntry, where, _CURE)
+    text = {k: clean(v) for k in (*_TEXT, *_OPTIONAL) if (v := getattr(read, k))}
+    missing = [k for k in _TEXT if not getattr(read, k).strip()]
+    if missing:
+        raise InputError(where, f"{missing[0]} is empty", _CURE)
+    return Claim(value=read.value, **text)

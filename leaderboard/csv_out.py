@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deocc_bench.leaderboard.claimed import Claim
-from deocc_bench.leaderboard.table import Row, Table
+from deocc_bench.leaderboard.table import Board, Row, Table
 from deocc_bench.leaderboard.text import clean
 
 # A spreadsheet interprets a cell that starts with one of these as a formula.
@@ -19,12 +19,13 @@ _HEAD = (
 )
 
 
-def leaderboard_csv(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
-    """All tables: one row per run (kind `measured`) or claim (kind `claimed`).
+def leaderboard_csv(board: Board) -> str:
+    """All tables: one row per run (kind `measured`), claim (kind `claimed`) or broken record (kind `unreadable`).
 
     Columns: the identity of the run; for each metric `id` (the value), `id.low`, `id.high`, `id.n_defined`, `id.rank`;
     the speed columns; `claimed.metric` and `claimed.value`, which are empty in measured rows.
     """
+    tables = board.tables
     metrics = dict.fromkeys(c.id for t in tables for c in t.every if not c.speed)
     speeds = dict.fromkeys(c.id for t in tables for c in t.every if c.speed)
     head: list[str] = list(_HEAD)
@@ -36,7 +37,10 @@ def leaderboard_csv(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> st
         for row in table.rows:
             lines.append(_run_line(number, table, row, metrics, speeds))
         lines += [_claim_line(number, c) for c in table.claims]
-    lines += [_claim_line(None, c) for c in claims]
+    lines += [_claim_line(None, c) for c in board.claims]
+    for u in board.unreadable:
+        told = f"unreadable, because {u.reason}"
+        lines.append({"kind": "unreadable", "ranked": False, "flagged": True, "findings": told, "source": str(u.path)})
     return _write(head, lines)
 
 

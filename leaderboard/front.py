@@ -50,9 +50,10 @@ def leaderboard(
         One row per run, best first: `dataset`, `split`, `task`, `initial_mask`, `method`, `rank` (`Int64`; empty if the
         run is not ranked), `trusted` (False if the record was changed after the run), and the shown metrics. Runs that
         can't be compared (another dataset, split, task or definition) have a different number in `table`.
+        `attrs["unreadable"]` is the reason for each record that can't be read, by its path.
 
     Raises:
-        DeoccError: a run or another input is missing or broken; the message names the file.
+        DeoccError: an input is missing or broken, or no record is readable; the message names the file.
         UsageError: no run has a requested column.
     """
     request = LeaderboardRequest(
@@ -69,8 +70,15 @@ def leaderboard(
         link=link,
         figures=figures,
     )
-    tables = build_tables(request)[0] if out is None else make(request).tables
-    return to_frame(tables, intervals)
+    if out is None:
+        board = build_tables(request)
+        tables, unreadable = board.tables, board.unreadable
+    else:
+        made = make(request)
+        tables, unreadable = made.tables, made.unreadable
+    frame = to_frame(tables, intervals)
+    frame.attrs["unreadable"] = {str(u.path): u.reason for u in unreadable}
+    return frame
 
 
 def to_frame(tables: Sequence[Table], intervals: bool = False) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deocc_bench.leaderboard.claimed import Claim
-from deocc_bench.leaderboard.table import Cell, Column, Row, Table
+from deocc_bench.leaderboard.table import Board, Cell, Column, Row, Table
 from deocc_bench.leaderboard.text import fixed, shown
 
 _SPECIAL = {
@@ -43,16 +43,17 @@ _PREAMBLE = (
 )
 
 
-def leaderboard_latex(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
-    """All tables as `table` environments; claimed numbers are in separate tables."""
-    parts = [_PREAMBLE, *(_table(t, n) for n, t in enumerate(tables, 1))]
-    for number, table in enumerate(tables, 1):
+def leaderboard_latex(board: Board) -> str:
+    """All tables as `table` environments; claimed numbers are in separate tables, unreadable records in comments."""
+    parts = [_PREAMBLE, *(_table(t, n) for n, t in enumerate(board.tables, 1))]
+    for number, table in enumerate(board.tables, 1):
         if table.claims:
             title = f"Claimed by papers, not measured here: {table.group.title}"
             parts.append(_claims(table.claims, title, f"claimed-{number}"))
-    if claims:
-        parts.append(_claims(claims, "Claimed by papers for datasets without a run", "claimed-others"))
-    return "\n".join(parts)
+    if board.claims:
+        parts.append(_claims(board.claims, "Claimed by papers for datasets without a run", "claimed-others"))
+    parts += [f"% {escape(u.path, 200)}: unreadable, because {escape(u.reason, 300)}" for u in board.unreadable]
+    return "\n".join(parts) + ("\n" if board.unreadable else "")
 
 
 def document(body: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import DeoccError
+from deocc_bench.core.errors import DeoccError, one_line
 from deocc_bench.core.hints import hint
 from deocc_bench.leaderboard.build import DEFAULT_SAMPLES, MIB, REPORT, LeaderboardRequest, draw_figures, make
 
@@ -76,6 +76,9 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
         # Without --verify this is no failure, because the tables flag such runs; a failed verification is one.
         if options["verify"]:
             context.exit(1)
+    if made.unreadable:
+        first = made.unreadable[0]
+        _say(f"{len(made.unreadable)} records can't be read, e.g. {one_line(f'{first.path}: {first.reason}', 300)}")
     hint(f"tables, report and figures are in {out}; next: open {out / REPORT} in a browser")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from deocc_bench.leaderboard.claimed import Claim
-from deocc_bench.leaderboard.table import Cell, Column, Row, Table
+from deocc_bench.leaderboard.table import Board, Cell, Column, Row, Table
 from deocc_bench.leaderboard.text import DASH, fixed, shown
 
 # Characters that start markup: backslash first; `<` and `&` become entities, because HTML passes through markdown.
@@ -14,11 +14,15 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~^$])")
 _URL = re.compile(r"(?i)(https?|ftp|www)([:.])")
 
 
-def leaderboard_markdown(tables: Sequence[Table], claims: Sequence[Claim] = ()) -> str:
-    """All tables, each with its footnotes; claimed numbers are in separate tables."""
-    parts = ["# Leaderboard", *map(_section, tables)]
-    if claims:
-        parts += ["## Claimed for datasets without a run", _claims(claims)]
+def leaderboard_markdown(board: Board) -> str:
+    """All tables, each with its footnotes; claimed numbers and unreadable records are in separate tables."""
+    parts = ["# Leaderboard", *map(_section, board.tables)]
+    if board.claims:
+        parts += ["## Claimed for datasets without a run", _claims(board.claims)]
+    if board.unreadable:
+        lines = [_line(["record", "unreadable, because"]), _line([":---", ":---"])]
+        lines += [_line([escape(u.path, 200), escape(u.reason, 300)]) for u in board.unreadable]
+        parts += ["## Unreadable records", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.errors import DeoccError, InputError, one_line
+from deocc_bench.core.paths import leads_out
 from deocc_bench.core.results import (
     BEST_OF_K,
     PREDICTIONS_FOLDER,
@@ -67,7 +68,8 @@ class Run:
     def predictions(self) -> Path | None:
         """The folder of its predictions, if it exists and has one prediction per sample."""
         folder = self.folder / PREDICTIONS_FOLDER
-        return folder if folder.is_dir() and self.record.one_answer else None
+        there = folder.is_dir() and not leads_out(self.folder, folder)
+        return folder if there and self.record.one_answer else None
 
     @cached_property
     def sample_ids(self) -> np.ndarray:
@@ -130,21 +132,35 @@ class Group:
         return f"{safe or 'table'}-{str(self.dataset['fingerprint'])[:8]}"
 
 
-def load_runs(paths: Iterable[str | Path]) -> list[Run]:
-    """Read runs; a folder without a record is searched for runs below it.
+@dataclass(frozen=True)
+class Unreadable:
+    """A record that can't be read, and why."""
+
+    path: Path
+    reason: str
+
+
+def load_runs(paths: Iterable[str | Path]) -> tuple[list[Run], list[Unreadable]]:
+    """Read runs, and the records that can't be read; a folder without a record is searched for runs below it.
 
     Raises:
-        InputError: a path contains no record, or a broken one.
+        InputError: a path contains no record, or all records are unreadable.
     """
     found: dict[Path, Run] = {}
+    broken: dict[Path, tuple[Path, InputError]] = {}
     for path in paths:
         for file in _records_at(Path(path)):
             key = file.resolve()
-            if key not in found:
-                found[key] = _load(file)
+            if key not in found and key not in broken:
+                try:
+                    found[key] = _load(file)
+                except InputError as error:
+                    broken[key] = file, error
+    if not found and broken:
+        raise next(iter(broken.values()))[1]
     if not found:
         raise DeoccError("no runs; name folders that `deocc-bench evaluate` wrote")
-    return list(found.values())
+    return list(found.values()), [_unreadable(file, error) for file, error in broken.values()]
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
@@ -181,6 +197,11 @@ def _records_at(path: Path) -> list[Path]:
     if not found:
         raise InputError(path, f"has no {RESULT_FILE}", "use the folder of a finished run (`deocc-bench evaluate`)")
     return found
+
+
+def _unreadable(file: Path, error: InputError) -> Unreadable:
+    part = error.where.removeprefix(str(file)).lstrip(": ")
+    return Unreadable(file, one_line(f"{part}: {error.problem}" if part else error.problem, 400))
 
 
 def _load(file: Path) -> Run:

@@ -17,8 +17,9 @@ from deocc_bench.core.painting import LAYER_NAMES, encode_layer
 from deocc_bench.leaderboard.claimed import Claim
 from deocc_bench.leaderboard.payload import embed_json, group_payload
 from deocc_bench.leaderboard.pictures import SamplePictures, encode_photo, load_pictures
+from deocc_bench.leaderboard.records import Unreadable
 from deocc_bench.leaderboard.samples import Section
-from deocc_bench.leaderboard.table import Cell, Column, Row, Table
+from deocc_bench.leaderboard.table import Board, Cell, Column, Row, Table
 from deocc_bench.leaderboard.text import DASH, clean, fixed, shown
 
 THUMBNAIL = 176
@@ -35,7 +36,7 @@ def write_report(
     path: Path,
     sections: Sequence[Section],
     pictures: Sequence[Mapping[str, Any]],
-    claims: Sequence[Claim] = (),
+    board: Board,
     title: str = "Leaderboard",
 ) -> None:
     """Write the report as one file. `pictures`: those of each section, from `collect_pictures`."""
@@ -54,7 +55,8 @@ def write_report(
         contents=_contents(sections),
         warning=_warning(flagged),
         sections="\n".join(_section(s, k) for k, s in enumerate(sections)),
-        claims=_claims(claims, "Claimed for datasets without a run") if claims else "",
+        claims=_claims(board.claims, "Claimed for datasets without a run") if board.claims else "",
+        unreadable=_unreadable(board.unreadable) if board.unreadable else "",
     )
     atomic_write(path, text)
 
@@ -253,6 +255,18 @@ def _claims(claims: Sequence[Claim], title: str) -> str:
         f'aria-label="{escape(title)}"><table><thead><tr><th scope="col">method</th><th scope="col">dataset</th>'
         f'<th scope="col">metric</th><th scope="col" class="num">claimed value</th><th scope="col">source</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _unreadable(records: Sequence[Unreadable]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(shown(u.path, 200))}</th><td>{escape(shown(u.reason, 300))}</td></tr>'
+        for u in records
+    )
+    return (
+        '<section class="claims"><h3>Unreadable records</h3><div class="scroll" tabindex="0" role="region" '
+        'aria-label="Unreadable records"><table><thead><tr><th scope="col">record</th>'
+        f'<th scope="col">unreadable, because</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from deocc_bench.core.errors import InputError
-from deocc_bench.core.json_files import read_json
+from deocc_bench.core.json_files import checked, read_json
+from deocc_bench.core.record_schema import LatencyReport
+from deocc_bench.core.record_schema import Speed as Entry
 from deocc_bench.core.results import SINGLE, RunResult
 from deocc_bench.leaderboard.records import Run
 from deocc_bench.leaderboard.text import clean
@@ -36,7 +36,7 @@ class SpeedColumn:
     unit: str
     meaning: str
     higher_is_better: bool = False
-    of_report: Callable[[Mapping[str, Any]], Number] | None = None
+    of_report: Callable[[Entry], Number] | None = None
     of_run: Callable[[RunResult], Number] | None = None
     every_row: bool = False
     whole: bool = False
@@ -51,14 +51,13 @@ class SpeedColumn:
         return "not measured" if self.speed else "not in the run or in a latency report"
 
 
-def _throughput(entry: Mapping[str, Any]) -> Number:
-    rates = entry.get("throughput") or {}
+def _throughput(entry: Entry) -> Number:
+    rates = entry.throughput or {}
     return rates[max(rates, key=int)] if rates else None
 
 
-def _memory(entry: Mapping[str, Any]) -> Number:
-    size = entry.get("peak_memory_bytes")
-    return None if size is None else size / 2**20
+def _memory(entry: Entry) -> Number:
+    return None if entry.peak_memory_bytes is None else entry.peak_memory_bytes / 2**20
 
 
 def _run_time(record: RunResult) -> Number:
@@ -72,7 +71,7 @@ SPEED: Mapping[str, SpeedColumn] = {
         heading="latency p50",
         unit="ms",
         meaning="median time per sample at batch 1, measured by the latency protocol",
-        of_report=lambda entry: entry["end_to_end"]["p50_ms"],
+        of_report=lambda entry: entry.end_to_end.p50_ms,
         by_default=True,
         time_axis=True,
     ),
@@ -80,13 +79,13 @@ SPEED: Mapping[str, SpeedColumn] = {
         heading="latency p90",
         unit="ms",
         meaning="90th percentile of the time per sample at batch 1, measured by the latency protocol",
-        of_report=lambda entry: entry["end_to_end"]["p90_ms"],
+        of_report=lambda entry: entry.end_to_end.p90_ms,
     ),
     "latency_ratio": SpeedColumn(
         heading="time ratio",
         unit="x",
         meaning="median of the run-by-run time ratios to the reference method",
-        of_report=lambda entry: (entry.get("ratio") or {}).get("median"),
+        of_report=lambda entry: entry.ratio.median if entry.ratio else None,
         by_default=True,
     ),
     "throughput_per_s": SpeedColumn(
@@ -100,7 +99,7 @@ SPEED: Mapping[str, SpeedColumn] = {
         heading="parameters",
         unit="count",
         meaning="number of learned parameters",
-        of_report=lambda entry: entry.get("parameters"),
+        of_report=lambda entry: entry.parameters,
         of_run=lambda record: record.method.get("parameters"),
         whole=True,
         speed=False,
@@ -109,7 +108,7 @@ SPEED: Mapping[str, SpeedColumn] = {
         heading="FLOPs",
         unit="count",
         meaning="floating-point operations per sample",
-        of_report=lambda entry: entry.get("flops"),
+        of_report=lambda entry: entry.flops,
         whole=True,
         speed=False,
     ),
@@ -160,16 +159,14 @@ def read_speed(paths: Iterable[str | Path]) -> Speed:
     found: dict[str, Mapping[str, Number]] = {}
     notes = []
     for path in paths:
-        report = read_json(path)
-        entries = report.get("methods") if isinstance(report, dict) else None
-        if not isinstance(entries, list) or any("end_to_end" not in e or "name" not in e for e in entries):
-            raise InputError(path, "not a latency report", "write one with `deocc-bench latency METHOD... --out FILE`")
-        for entry in entries:
+        cure = "write a latency report with `deocc-bench latency METHOD... --out FILE`"
+        report = checked(read_json(path), LatencyReport, path, cure)
+        for entry in report.methods:
             figures = {name: c.of_report(entry) for name, c in SPEED.items() if c.of_report is not None}
-            found.setdefault(clean(entry["name"]), figures)
-        size = " x ".join(map(str, report["protocol"]["size"]))
-        text = f"latency: batch 1, {size}, {clean(report['device'])}, relative to {clean(report['reference'])}"
-        notes.append("; ".join([text, *map(clean, report["protocol"].get("deviations") or ())]))
+            found.setdefault(clean(entry.name), figures)
+        size = " x ".join(map(str, report.protocol.size))
+        text = f"latency: batch 1, {size}, {clean(report.device)}, relative to {clean(report.reference)}"
+        notes.append("; ".join([text, *map(clean, report.protocol.deviations or ())]))
     if len(notes) > 1:
         notes.append("latencies come from several reports; times from different machines can't be compared")
     return Speed(found, tuple(notes))

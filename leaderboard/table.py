@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.statistics import rank_with_ties
 from deocc_bench.leaderboard.claimed import Claim
 from deocc_bench.leaderboard.pairs import Pairs, compare_all
-from deocc_bench.leaderboard.records import Group, Run
+from deocc_bench.leaderboard.records import Group, Run, Unreadable
 from deocc_bench.leaderboard.speed import DEFAULT_COUNT, SPEED, Speed
 from deocc_bench.leaderboard.text import DOWN, UP, clean, decimals
 from deocc_bench.metrics.definition import OWN, MetricSpec, Region
@@ -116,6 +117,14 @@ class Table:
 
     def column(self, name: str) -> Column:
         return next(c for c in self.every if c.id == name)
+
+
+class Board(NamedTuple):
+    """All that a leaderboard shows: the tables, the claims for datasets without a run, and the unreadable records."""
+
+    tables: tuple[Table, ...]
+    claims: tuple[Claim, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 def build_table(

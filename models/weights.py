@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deocc_bench.core.errors import DeoccError, InputError
 from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import checked, parse_json, require_object
 from deocc_bench.core.provenance import digest
 from deocc_bench.models.config import ContentConfig, MaskConfig, differences
 from deocc_bench.models.content_net import ContentNet
@@ -20,6 +21,7 @@ from deocc_bench.models.safetensors_file import read_safetensors
 
 FORMAT = "deocc-bench weights 1"
 SHIPPED = Path(__file__).parent / "weights"
+_LARGEST = 65_536  # of any number in a configuration
 
 Kind = Literal["mask", "content"]
 Config: TypeAlias = MaskConfig | ContentConfig
@@ -95,8 +97,9 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
     wrong = differences(wanted, info.config)
     if wrong:
         raise InputError(path, f"has another configuration ({'; '.join(wrong)})", f"use preset '{info.preset}'")
-    net = build(wanted)
-    expected = net.state_dict()
+    # The shapes are compared before memory is allocated for them: the configuration comes from the file.
+    with torch.device("meta"):
+        expected = build(wanted).state_dict()
     wrong = [f"{name} is missing" for name in expected if name not in tensors]
     wrong += [f"{name} is unknown" for name in tensors if name not in expected]
     wrong += [
@@ -112,6 +115,7 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
     broken = _not_finite(tensors)
     if broken:
         raise InputError(path, f"{', '.join(broken[:3])} contains non-finite numbers", "train it again")
+    net = build(wanted)
     net.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
     return net.eval(), info
 
@@ -140,10 +144,16 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 
 def _config(info: WeightsInfo) -> Config:
-    try:
-        return MaskConfig(**info.config) if info.kind == "mask" else ContentConfig(**info.config)
-    except TypeError as error:
-        raise InputError(info.path, f"its configuration is unknown ({error})", "use a matching version") from None
+    kind: type[Config] = MaskConfig if info.kind == "mask" else ContentConfig
+    cure = "use a matching version"
+    unknown = sorted(set(info.config) - {f.name for f in dataclasses.fields(kind)})
+    if unknown:
+        raise InputError(info.path, f"its configuration is unknown ({', '.join(unknown[:3])})", cure)
+    config = checked(info.config, kind, f"{info.path}: configuration", cure)
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value <= _LARGEST:
+            raise InputError(info.path, f"its configuration is impossible ({name} is {value})", cure)
+    return config
 
 
 def _read(path: str | Path, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]:
@@ -156,11 +166,15 @@ def _read(path: str | Path, tensors: bool) -> tuple[WeightsInfo, dict[str, Tenso
         other="use weights written by deocc-bench",
     )
     metadata: dict[str, Any] = {**found}
-    try:
-        config, training = json.loads(metadata["config"]), json.loads(metadata["training"])
-        kind, preset, stored = metadata["kind"], metadata["preset"], metadata["digest"]
-    except (KeyError, json.JSONDecodeError) as error:
-        raise InputError(path, f"its metadata is broken ({error!r})", "copy or train it again") from None
+    cure = "copy or train it again"
+    missing = [name for name in ("config", "training", "kind", "preset", "digest") if name not in metadata]
+    if missing:
+        raise InputError(path, f"its metadata lacks {', '.join(missing)}", cure)
+    config, training = (
+        require_object(parse_json(metadata[name], f"{path}: {name}"), f"{path}: {name}", cure)
+        for name in ("config", "training")
+    )
+    kind, preset, stored = metadata["kind"], metadata["preset"], metadata["digest"]
     if kind not in ("mask", "content"):
         raise InputError(path, f"holds an unknown kind of network '{kind}'", "use a matching version")
     return WeightsInfo(Path(path), kind, preset, config, stored, training), values

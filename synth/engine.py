@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import cv2
 
-from deocc_bench.core.errors import DeoccError, UsageError
+from deocc_bench.core.errors import DeoccError, FaultError, UsageError
 from deocc_bench.core.registry import unknown
+from deocc_bench.core.workers import end_with_parent, start_fork_server
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
-_KILLED = "a worker process was killed (out of memory?); use fewer --workers and continue with --resume"
 _PRELOAD = ["__main__", "deocc_bench.synth.run"]
 
 _state: Any = None
@@ -43,7 +43,8 @@ def run(
 
     Raises:
         UsageError: the engine is unknown, or `workers` is below 1.
-        DeoccError: ray is missing, or a worker was killed. Exceptions of workers are re-raised.
+        DeoccError: ray is missing. Exceptions of workers are re-raised.
+        FaultError: a worker was killed.
     """
     if engine not in ENGINES:
         raise UsageError(unknown("engine", engine, ENGINES))
@@ -86,7 +87,7 @@ def _run_pool(
                     task = waiting.pop(future)
                     yield task, future.result()
         except BrokenProcessPool as error:
-            raise DeoccError(_KILLED) from error
+            raise _killed() from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -100,6 +101,10 @@ def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
         return pool.submit(_call, task)
 
 
+def _killed() -> FaultError:
+    return FaultError("a worker process was killed (out of memory?)", "use fewer --workers")
+
+
 def _context() -> multiprocessing.context.BaseContext:
     """The start method of worker processes, which must not inherit the locks and threads of this process.
 
@@ -110,11 +115,13 @@ def _context() -> multiprocessing.context.BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
+    start_fork_server()
     return context
 
 
 def _start(make_worker: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     global _state
+    end_with_parent()
     cv2.setNumThreads(1)
     _state = make_worker(*arguments)
 
@@ -161,7 +168,7 @@ def _run_ray(
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except ray.exceptions.RayError as error:
-                raise DeoccError(_KILLED) from error
+                raise _killed() from error
             following = next(remaining, None)
             if following is not None:
                 waiting[actor.call.remote(following)] = (following, actor)

@@ -38,6 +38,7 @@ class OnlineSamples:
     Attributes:
         entries: the humans of the split.
         sources: the open human sources.
+        inputs: the files that were read to plan the samples, with the digests of their content.
 
     Raises:
         InputError: an input is broken, or the split has no human.
@@ -48,7 +49,7 @@ class OnlineSamples:
         # In shared memory, so that copies in workers follow `set_epoch`. No lock: only one process writes.
         self._epoch: Any = multiprocessing.RawValue("q", 0)
         plan = make_plan(spec, workers=workers)
-        self.sources, self._pools = plan.sources, plan.pools
+        self.sources, self._pools, self.inputs = plan.sources, plan.pools, plan.inputs
         self.entries: tuple[HumanEntry, ...] = tuple(e for e in plan.accepted if e.split == split)
         if not self.entries:
             counts = {name: sum(e.split == name for e in plan.accepted) for name in spec.splits}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.paths import is_safe_id
 from deocc_bench.core.provenance import digest, versions
+from deocc_bench.core.reading import Digests, changed, recorded
 from deocc_bench.synth import engine
 from deocc_bench.synth.humans import HumanFilter, open_humans
 from deocc_bench.synth.humans.base import HumanInfo, HumanSource
@@ -39,6 +42,7 @@ class Plan:
         described: the `describe()` of the human and occluder sources, JSON-able.
         sources: the open human sources, in the order of the spec; `pools`: the occluders of each split. Worker
             processes reuse these, because opening a source may read every label or instance in it.
+        inputs: the files that were read, with the digests of their content.
     """
 
     accepted: tuple[HumanEntry, ...]
@@ -47,6 +51,7 @@ class Plan:
     described: dict[str, list[dict[str, Any]]]
     sources: Sequence[HumanSource]
     pools: Mapping[str, OccluderPool]
+    inputs: Digests = field(default_factory=dict)
 
     def shards(self) -> list[tuple[int, tuple[HumanEntry, ...]]]:
         """(number, humans): consecutive runs of the sorted list, so shards in order contain samples in order."""
@@ -55,8 +60,10 @@ class Plan:
         ]
 
     def key(self, spec: SynthSpec) -> str:
-        """A key of spec, inputs and versions, which a resumed run must match."""
-        return digest(spec.digest(), repr(self.accepted), repr(self.rejected), repr(sorted(versions().items())))
+        """A key of spec, humans, occluders and versions, which a resumed run must match."""
+        occluders = [(split, pool.ids) for split, pool in sorted(self.pools.items())]
+        found = (self.accepted, self.rejected, occluders, sorted(versions().items()))
+        return digest(spec.digest(), *map(repr, found))
 
 
 def open_sources(spec: SynthSpec) -> list[HumanSource]:
@@ -104,20 +111,24 @@ def split_pools(spec: SynthSpec, pool: OccluderPool, entries: Sequence[HumanEntr
 
 
 class Scan:
-    """Reads the info of humans without decoding photos, in a worker process. Returns (info or error line, ...)."""
+    """Reads the info of humans without decoding photos, in a worker process.
+
+    Returns (info or error, ...) and the digests of the files.
+    """
 
     def __init__(self, sources: Sequence[HumanSource]) -> None:
         self.sources = sources
 
-    def __call__(self, chunk: tuple[int, tuple[str, ...]]) -> list[HumanInfo | InputError]:
+    def __call__(self, chunk: tuple[int, tuple[str, ...]]) -> tuple[list[HumanInfo | InputError], Digests]:
         source, ids = chunk
         found: list[HumanInfo | InputError] = []
-        for human_id in ids:
-            try:
-                found.append(self.sources[source].peek(human_id))
-            except InputError as error:
-                found.append(error)
-        return found
+        with recorded() as files:
+            for human_id in ids:
+                try:
+                    found.append(self.sources[source].peek(human_id))
+                except InputError as error:
+                    found.append(error)
+        return found, files
 
 
 def make_plan(
@@ -139,14 +150,16 @@ def make_plan(
     Raises:
         InputError: a broken input, an id in two sources, or no human left (with the counts by reason).
     """
-    sources = open_sources(spec)
-    chunks = [
-        (i, tuple(ids[k : k + _SCAN_CHUNK]))
-        for i, ids in enumerate(source.ids() for source in sources)
-        for k in range(0, len(ids), _SCAN_CHUNK)
-    ]
+    with recorded() as inputs:
+        sources = open_sources(spec)
+        chunks = [
+            (i, tuple(ids[k : k + _SCAN_CHUNK]))
+            for i, ids in enumerate(source.ids() for source in sources)
+            for k in range(0, len(ids), _SCAN_CHUNK)
+        ]
     looked: dict[str, tuple[int, HumanInfo | InputError]] = {}
-    for (source, ids), results in engine.run(Scan, (sources,), chunks, workers, engine_name):
+    for (source, ids), (results, files) in engine.run(Scan, (sources,), chunks, workers, engine_name):
+        _join(inputs, files)
         for human_id, result in zip(ids, results, strict=True):
             if human_id in looked:
                 raise InputError(f"human {human_id}", "is in two of the sources", "give each source only once")
@@ -157,8 +170,12 @@ def make_plan(
     accepted: list[HumanEntry] = []
     rejected: list[tuple[str, str, str]] = []
     reasons: Counter[str] = Counter()
+    notes: list[Counter[str]] = [Counter() for _ in sources]
     for human_id in sorted(looked):
         source, result = looked[human_id]
+        if not is_safe_id(f"{human_id}-v{spec.variants}"):
+            problem = f"the name of the photo of {reprlib.repr(human_id)} can't be part of a file name"
+            result = InputError(" ".join(spec.humans), problem, "rename the photo and its label")
         if isinstance(result, InputError):
             if not skip_bad:
                 raise result
@@ -171,6 +188,7 @@ def make_plan(
         elif limit is None or len(accepted) < limit:
             assert isinstance(result, HumanInfo)
             accepted.append(HumanEntry(human_id, result.group_id, source, spec.split_of(result.group_id)))
+            notes[source].update(["soft_masks"] * result.soft + ["turned_photos"] * result.turned)
     if not accepted:
         counts = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
         raise InputError(
@@ -178,10 +196,25 @@ def make_plan(
             f"no human left after filters ({counts})" if counts else "no humans found",
             "give other photos, or loosen --min-height, --allow-bags, --allow-cut",
         )
-    pool = open_pool(spec, sources, accepted, skip_bad)
+    with recorded(inputs) as files:
+        pool = open_pool(spec, sources, accepted, skip_bad)
+    _join(inputs, files)
     rejected += [("occluder", occluder_id, reason) for occluder_id, reason in pool.rejected()]
     pools = split_pools(spec, pool, accepted)
-    described = {"humans": [s.describe() for s in sources], "occluders": pool.describe()}
+    humans = [s.describe() | noted for s, noted in zip(sources, notes, strict=True)]
+    described = {"humans": humans, "occluders": pool.describe()}
     return Plan(
-        tuple(accepted), tuple(sorted(rejected)), dict(sorted(reasons.items())), described, tuple(sources), pools
+        tuple(accepted),
+        tuple(sorted(rejected)),
+        dict(sorted(reasons.items())),
+        described,
+        tuple(sources),
+        pools,
+        inputs,
     )
+
+
+def _join(inputs: Digests, files: Digests) -> None:
+    for path, value in files.items():
+        if inputs.setdefault(path, value) != value:
+            raise changed(path)

@@ -55,7 +55,7 @@ class DatasetStatistics:
             self.initial_iou[min(int(annotation["initial_iou"] * 10), 9)] += 1
             self.initial_sum += annotation["initial_iou"]
             self.initial_n += 1
-        for part, share in annotation.get("parts_hidden", {}).items():
+        for part, share in (annotation.get("parts_hidden") or {}).items():
             self.parts_seen[part] += 1
             self.parts_hidden[part] += share > 0
             self.part_share[part] = self.part_share.get(part, 0.0) + share

@@ -200,6 +200,12 @@ def validate(ctx: click.Context, *, dataset: Path, workers: int, quiet: bool, as
         )
 
 
+_NOTES = {
+    "soft_masks": "masks were soft, read at half of white",
+    "turned_photos": "photos were turned upright by their EXIF orientation",
+}
+
+
 def _summary(info: dict[str, Any], out: Path) -> str:
     total = sum(c["samples"] for c in info["counts"].values())
     by_split = ", ".join(f"{split} {c['samples']}" for split, c in info["counts"].items())
@@ -210,4 +216,8 @@ def _summary(info: dict[str, Any], out: Path) -> str:
         reasons.append(f"{left_out['samples']} samples that could not reach their ratio")
     if reasons:
         lines.append(f"left out: {', '.join(reasons)} ({out / 'rejected.csv'})")
+    for key, told in _NOTES.items():
+        count = sum(source.get(key, 0) for source in info["sources"]["humans"])
+        if count:
+            lines.append(f"{count} {told}")
     return "\n".join([*lines, f"fingerprint {info['fingerprint']}", f"contact sheet {out / PREVIEW}"])

@@ -25,7 +25,7 @@ class InputError(DeoccError):
         super().__init__(self.where, problem, cure)
 
     def __str__(self) -> str:
-        return one_line(f"{self.where}: {self.problem}; {self.cure}")
+        return message_line(f"{self.where}: {self.problem}; {self.cure}")
 
 
 class InvariantError(DeoccError):
@@ -38,10 +38,37 @@ class UsageError(DeoccError):
     exit_code = 2
 
 
+class FaultError(DeoccError):
+    """A fault that is not in the input: a full disk, a killed worker. The same run can go on later.
+
+    Args:
+        problem: what happened, and where.
+        cure: what to do about it.
+        go_on: how to go on afterwards; "" if nothing was kept.
+    """
+
+    def __init__(self, problem: str, cure: str, go_on: str = "") -> None:
+        self.problem, self.cure, self.go_on = problem, cure, go_on
+        super().__init__(problem, cure, go_on)
+
+    def __str__(self) -> str:
+        return message_line(f"{self.problem}; {self.cure}{', then ' if self.go_on else ''}{self.go_on}")
+
+    def then(self, go_on: str) -> FaultError:
+        """The same fault, with how to go on afterwards."""
+        return FaultError(self.problem, self.cure, go_on)
+
+
 def one_line(text: object, limit: int = 500) -> str:
     """`text` on one line of at most `limit` characters, control characters escaped: safe to print on a terminal."""
     flat = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in str(text))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def message_line(text: object, limit: int = 500) -> str:
+    """`one_line` of a message; if it is too long, its middle is left out, so that place and cure remain."""
+    flat = one_line(text, 10**6)
+    return flat if len(flat) <= limit else f"{flat[: limit // 3]} … {flat[-(2 * limit // 3) :]}"
 
 
 def describe_error(error: BaseException) -> str:

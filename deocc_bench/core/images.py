@@ -85,11 +85,15 @@ def read_indices(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, broken, too large, or a colour image, whose ids are unknown.
     """
-    file = open_image(path)
+    return decode_indices(open_image(path))
+
+
+def decode_indices(file: ImageFile) -> np.ndarray:
+    """Decode an opened label image; see `read_indices`."""
     with file.opened() as im:
         if im.mode not in ("P", "L", "1"):
             raise InputError(
-                path,
+                file.path,
                 f"a label must be a palette or 8-bit grey image, but its mode is {im.mode}",
                 "save the label ids themselves, not their colours",
             )

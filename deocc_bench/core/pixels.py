@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import struct
 import warnings
 import zlib
@@ -21,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.reading import REPLACE, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 LIMIT_VARIABLE = "DEOCC_MAX_PIXELS"
 DEFAULT_LIMIT = 2**27  # pixels; more than any current camera takes
-REPLACE = "replace the file, or skip it with --skip-bad"
 
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -121,33 +120,6 @@ def check_size(where: str | Path, height: int, width: int) -> None:
     if height * width > limit:
         problem = f"claims {width} x {height} pixels, more than the limit of {limit:,}"
         raise InputError(where, problem, f"use a smaller image, or raise the limit with {LIMIT_VARIABLE}")
-
-
-def read_file(path: str | Path) -> bytes:
-    """Read a regular file.
-
-    Raises:
-        InputError: the file is missing, unreadable, empty, or not a regular file (a folder, pipe or device).
-    """
-    try:
-        # Without O_NONBLOCK, opening a pipe would wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise InputError(path, "not a regular file", "give an ordinary file")
-    with open(handle, "rb") as f:
-        try:
-            raw = f.read()
-        except OSError as error:
-            raise InputError(path, f"can't be read ({error.strerror})", "check the disk") from error
-    if not raw:
-        raise InputError(path, "the file is empty", REPLACE)
-    return raw
 
 
 def open_image(path: str | Path) -> ImageFile:

@@ -31,9 +31,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.errors import InputError, UsageError, one_line
 from deocc_bench.core.files import atomic_write, sha256_file
-from deocc_bench.core.json_files import dump_json, read_json
+from deocc_bench.core.json_files import checked, dump_json, is_whole, read_json
+from deocc_bench.core.paths import check_inside
+from deocc_bench.core.record_schema import Metric, Record
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
@@ -43,28 +45,6 @@ TASKS = ("mask", "content", "joint")
 # The kind of a record: one prediction per sample; or, for a random method with several draws per sample, the mean over
 # its draws, the best draw by the ground truth, or the per-pixel majority vote of the draws.
 SINGLE, MEAN, BEST_OF_K, VOTE = ROWS = ("single", "mean", "best-of-k", "vote")
-
-_REQUIRED: Mapping[str, type | tuple[type, ...]] = {
-    "schema_version": int,
-    "method": dict,
-    "dataset": dict,
-    "task": str,
-    "protocol": dict,
-    "metrics": dict,
-    "breakdowns": dict,
-    "timing": dict,
-    "environment": dict,
-    "seed": int,
-    "command": str,
-    "date": str,
-    "version": str,
-    "notes": list,
-    "predictions_digest": (str, type(None)),
-    "table_digest": (str, type(None)),
-    "digest": str,
-}
-_REQUIRED_IN = {"method": ("name",), "dataset": ("name", "fingerprint", "split", "n", "samples_digest")}
-_METRIC_FIELDS = ("value", "ci95", "n", "n_defined", "unit", "higher_is_better", "definition")
 
 
 @dataclass(frozen=True)
@@ -198,19 +178,18 @@ def read_result(path: str | Path) -> RunResult:
         The record; `problems` lists what was changed in it, or in the table next to it, after the run.
 
     Raises:
-        InputError: the record is missing, has a newer schema, or lacks fields.
+        InputError: the record is missing, has a newer schema, lacks fields, or has fields of another type.
     """
     path = Path(path)
     path = path / RESULT_FILE if path.is_dir() else path
+    check_inside(path.parent, path)
     content = read_json(path)
     _check_schema(path, content)
     problems = []
-    try:
-        if record_digest(content) != content["digest"]:
-            problems.append("the record was changed after the run (its digest does not match)")
-    except ValueError:
-        problems.append("the record contains NaN or infinity, which no run writes")
+    if record_digest(content) != content["digest"]:
+        problems.append("the record was changed after the run (its digest does not match)")
     table = path.with_name(SAMPLES_FILE)
+    check_inside(path.parent, table)
     if content["table_digest"] is not None and table.is_file() and sha256_file(table) != content["table_digest"]:
         problems.append(f"{SAMPLES_FILE} was changed after the run (its digest does not match)")
     known = {f.name for f in fields(RunResult)}
@@ -221,34 +200,19 @@ def read_result(path: str | Path) -> RunResult:
 
 def _check_schema(path: Path, content: Any) -> None:
     cure = "give the folder of a finished run (`deocc-bench evaluate`)"
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(version, int):
+    version: Any = content.get("schema_version") if isinstance(content, dict) else None
+    if not is_whole(version):
         raise InputError(path, "not a result record: it has no schema_version", cure)
     if version > SCHEMA_VERSION:
         problem = f"schema version is {version}, but this deocc-bench reads versions up to {SCHEMA_VERSION}"
         raise InputError(path, problem, "update deocc-bench")
-    for name, kind in _REQUIRED.items():
-        if name not in content:
-            raise InputError(path, f"the record has no {name!r}", cure)
-        if not isinstance(content[name], kind):
-            raise InputError(path, f"{name!r} is a {type(content[name]).__name__}", cure)
-    for name, keys in _REQUIRED_IN.items():
-        missing = [k for k in keys if k not in content[name]]
-        if missing:
-            raise InputError(path, f"{name!r} lacks {', '.join(missing)}", cure)
-    if content["task"] not in TASKS:
-        raise InputError(path, f"unknown task {content['task']!r}", cure)
-    for name, metric in content["metrics"].items():
-        _check_metric(path, name, metric, cure)
-
-
-def _check_metric(path: Path, name: str, metric: Any, cure: str) -> None:
-    missing = [k for k in _METRIC_FIELDS if not isinstance(metric, dict) or k not in metric]
-    if missing:
-        raise InputError(path, f"metric {name!r} lacks {', '.join(missing)}", cure)
-    numbers = [metric["value"], *(metric["ci95"] if isinstance(metric["ci95"], list) else [])]
-    if any(isinstance(v, bool) or not isinstance(v, int | float | None) for v in numbers):
-        raise InputError(path, f"metric {name!r} has a value that is not a number", cure)
+    try:
+        checked(content, Record, path, cure)
+    except InputError:
+        # The general message does not name the metric.
+        for name, metric in content["metrics"].items() if isinstance(content.get("metrics"), dict) else ():
+            checked(metric, Metric, f"{path}: metric {one_line(name, 80)}", cure)
+        raise
 
 
 def _plain(value: Any) -> Any:

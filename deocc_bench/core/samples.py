@@ -12,6 +12,7 @@ import pandas as pd
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.files import atomic_write
+from deocc_bench.core.reading import read_file
 
 TEXT_COLUMNS = ("id", "group", "occluder_categories")
 REQUIRED_COLUMNS = ("id", "group")
@@ -80,14 +81,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table written by `write_table`, without loss.
 
     Raises:
-        InputError: the file is missing, is not a table, or has no id columns.
+        InputError: the file is missing, is not a table, has no id columns, or a value that is not a number.
     """
     path = Path(path)
     try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "give the folder of a run, which contains samples.csv") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raw = pd.read_csv(io.BytesIO(read_file(path)), dtype=str, keep_default_na=False)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(path, f"not a table ({error})", "re-score the run to rewrite it") from error
     return _normalise(raw, str(path))
 
@@ -128,10 +127,9 @@ def _typed(values: pd.Series, name: str, where: str) -> pd.Series:
         if all(m or isinstance(c, (int, np.integer, np.bool_)) for c, m in zip(cells, missing, strict=True)):
             return _integers([0 if m else int(c) for c, m in zip(cells, missing, strict=True)], missing)
         return pd.Series([np.nan if m else float(c) for c, m in zip(cells, missing, strict=True)], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            where, f"column '{name}' has a value that is not a number ({error})", "re-score the run"
-        ) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        told = str(error)[:100]
+        raise InputError(where, f"column '{name}' has a value that is not a number ({told})", "re-score") from error
 
 
 def _parsed(cells: list[Any]) -> pd.Series:

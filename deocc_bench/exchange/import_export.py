@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import UsageError
+from deocc_bench.core.errors import UsageError, one_line
 from deocc_bench.core.initial_masks import FORMS
+from deocc_bench.core.json_files import is_text
 from deocc_bench.core.progress import progress_bar
 from deocc_bench.core.registry import unknown
 from deocc_bench.exchange import options
@@ -80,7 +81,7 @@ def import_(
     """The command `import`."""
     further = options.parse(pairs, _IMPORT_OPTIONS)
     values = {key: value for key, value in named.items() if value is not None}
-    title = name or out.resolve().name
+    title = _title(name, out)
     annotated = open_source(source, **values, **further)
     info = {"kind": source.partition(":")[0], "regions": "all", "annotators": "first"}
     info |= {key: values[key] for key in ("regions", "annotators") if key in values}
@@ -104,8 +105,25 @@ def import_(
         click.echo(
             f"clipped to the amodal mask: {report.clipped} visible masks, {report.clipped_pixels} pixels in total"
         )
+    if report.turned:
+        click.echo(f"turned upright: {report.turned} photos with an EXIF orientation, written as PNG without it")
+    if report.soft:
+        click.echo(f"soft masks: {report.soft} files with grey levels, read at half of white")
+    if report.renamed:
+        click.echo(f"renamed: {report.renamed} samples whose id can't be a file name; provenance has the original")
     if report.bad:
         click.echo(f"skipped: {len(report.bad)}, listed in {out / REJECTED}; the first: {': '.join(report.bad[0])}")
+
+
+def _title(name: str | None, out: Path) -> str:
+    """The name of the dataset."""
+    title = name or out.resolve().name
+    if not is_text(title, longest=1000) or one_line(title) != title:
+        problem = "has control characters or is not UTF-8"
+        raise UsageError(
+            f"--name {title!r}: {problem}; give another name" if name else f"--out {out}: {problem}; give --name"
+        )
+    return title
 
 
 @click.command(short_help="Write a dataset in another format.")

@@ -14,6 +14,7 @@ import click
 from deocc_bench.core.errors import UsageError
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.json_files import read_json
+from deocc_bench.core.lock import AGAIN, output_folder
 from deocc_bench.core.registry import unknown
 from deocc_bench.training.networks import UNET
 from deocc_bench.training.request import TrainingRequest
@@ -58,10 +59,11 @@ def run_ablation(
 ) -> list[dict[str, Any]]:
     """Train and score each row; `ablation.csv` and `ablation.md` are updated after each. Finished rows are kept."""
     results: list[dict[str, Any]] = []
-    for name, changes in rows.items():
-        results.append(_result(name, _row_request(request, name, changes), config, out / name))
-        atomic_write(out / "ablation.csv", _to_csv(results))
-        atomic_write(out / "ablation.md", to_markdown(results))
+    with output_folder(out, AGAIN):
+        for name, changes in rows.items():
+            results.append(_result(name, _row_request(request, name, changes), config, out / name))
+            atomic_write(out / "ablation.csv", _to_csv(results))
+            atomic_write(out / "ablation.md", to_markdown(results))
     return results
 
 
@@ -75,7 +77,7 @@ def _row_request(request: TrainingRequest, name: str, changes: Mapping[str, Any]
 def _result(name: str, request: TrainingRequest, config: TrainConfig, folder: Path) -> dict[str, Any]:
     if not (folder / "train.json").exists():
         click.echo(f"row {name}", err=True)
-        run_training(request, config, folder, resume=(folder / "last.ckpt").exists())
+        run_training(request, config, folder, resume=(folder / "last.ckpt").exists(), go_on=AGAIN)
     record = read_json(folder / "train.json")
     minutes = round(record["seconds"] / 60, 1)
     about = {"row": name, "parameters": record["parameters"], "steps": record["steps"], "minutes": minutes}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deocc_bench.core.errors import DeoccError, InputError
-from deocc_bench.core.files import atomic_write, sha256_file
+from deocc_bench.core.files import LOCK_FILE, atomic_write, sha256_file
 from deocc_bench.core.json_files import dump_json
+from deocc_bench.core.lock import RESUME, output_folder
 from deocc_bench.training.request import TrainingRequest
-from deocc_bench.training.sources import amodal_masks, mirrored_templates, open_source, read_templates
+from deocc_bench.training.sources import amodal_masks, input_digests, mirrored_templates, open_source, read_templates
 from deocc_bench.training.validation import validation_of
 
 if TYPE_CHECKING:
@@ -29,8 +31,14 @@ _PROBES = 8
 Tell = Callable[[str], None]
 
 
-def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
+def run_training(
+    request: TrainingRequest, config: TrainConfig, out: Path, resume: bool, go_on: str = RESUME
+) -> dict[str, Any] | None:
     """Run one training, from the options to the record of the weights; return None in all processes but the first.
+
+    Args:
+        resume: continue a stopped run; one that was stopped before its first checkpoint starts again.
+        go_on: how the user goes on after a fault, see `core.lock.output_folder`.
 
     Raises:
         DeoccError: an error that the user can correct.
@@ -43,7 +51,11 @@ def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resum
 
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    with world(config.run.device, config.optim.batch) as here:
+    resume = resume and not _only_begun(out)
+    with (
+        world(config.run.device, config.optim.batch) as here,
+        output_folder(out, go_on) if here.first else nullcontext(),
+    ):
         tell = _teller(here.first)
         record = train(_job(request, config, out, resume=resume, here=here, tell=tell), here)
         if not here.first:
@@ -57,10 +69,9 @@ def run_training(request: TrainingRequest, config: TrainConfig, out: Path, resum
 
 
 def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bool, here: World, tell: Tell) -> Job:
-    """Set up network, data and losses of a run, and write its effective settings."""
+    """Set up network, data and losses of a run."""
     from deocc_bench.models.training.data import Feed
     from deocc_bench.models.training.loop import Job
-    from deocc_bench.models.training.settings import to_toml
 
     network = request.network
     net: Any = network.build(request.stage, request.net, request.start, config.run.seed)
@@ -68,8 +79,6 @@ def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bo
     config, stage = _teachable(config, request.stage, source, here, tell)
     if hasattr(net, "reweighting") and not request.start and not resume:
         _fill_templates(net, request, source)
-    if here.first:
-        atomic_write(out / "config.toml", to_toml(config))
     identity = {"stage": request.stage, "preset": request.preset, "network": network.settings(net), "data": about}
     if request.start:
         identity["started_from"] = sha256_file(request.start)
@@ -83,8 +92,16 @@ def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bo
         save=network.save,
         validation=validation_of(request, out) if here.first or request.val else None,
         resume=resume,
+        inputs=input_digests(request, source),
         say=tell,
     )
+
+
+def _only_begun(out: Path) -> bool:
+    """Whether the folder holds only what a run leaves that was stopped before its first checkpoint."""
+    if not out.is_dir():
+        return False
+    return all(p.name in ("config.toml", LOCK_FILE) or p.name.startswith(".tmp-") for p in out.iterdir())
 
 
 def _teachable(

@@ -95,6 +95,22 @@ def open_source(request: TrainingRequest) -> tuple[Source, dict[str, Any]]:
     return source, {"on_the_fly": spec.public(), "split": request.split, "humans": len(source)}
 
 
+def input_digests(request: TrainingRequest, source: Source) -> dict[str, str]:
+    """Digests of the data of a run, which a resumed run must match."""
+    from deocc_bench.core.dataset import annotation_path
+    from deocc_bench.core.files import sha256_file
+    from deocc_bench.core.provenance import digest
+
+    found = {}
+    if isinstance(source, OnlineSource):
+        found["photos, labels and occluders"] = digest(repr(sorted(source.samples.inputs.items())))
+    for folder, split in ((request.data, request.split), (request.val, request.val_split)):
+        if folder is not None:
+            path = annotation_path(folder, split)
+            found[str(path)] = sha256_file(path) if path.is_file() else ""
+    return found
+
+
 def amodal_masks(source: Source, most: int = 1000) -> list[np.ndarray]:
     """The amodal masks of the first `most` examples, without those that are partly unknown."""
     examples = (source.example(0, i) for i in range(min(most, len(source))))

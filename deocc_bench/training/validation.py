@@ -26,7 +26,7 @@ def validation_of(request: TrainingRequest, out: Path) -> Validation | None:
         return None
 
     def score(net: Any) -> dict[str, float]:
-        path = out / "validated.safetensors"
+        path = out / ".tmp-validated.safetensors"
         request.network.save(net, path, {})
         try:
             return score_weights(request, path)

@@ -13,8 +13,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, describe_error
 from deocc_bench.core.files import atomic_write
+from deocc_bench.core.json_files import parse_json, require_object
 from deocc_bench.models.safetensors_file import read_safetensors
 
 FORMAT = "deocc-bench checkpoint 1"
@@ -80,7 +81,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         broken="restart the run without --resume",
         other="restart the run without --resume",
     )
-    parts = (json.loads(metadata[name]) for name in ("optimisers", "run", "state"))
+    parts = []
+    for name in ("optimisers", "run", "state"):
+        at = f"{path}: {name}"
+        parts.append(require_object(parse_json(metadata.get(name, "null"), at), at, "restart the run without --resume"))
     return Checkpoint(Path(path), tensors, *parts)
 
 
@@ -102,8 +106,16 @@ def restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimisers
     """Load all parts and torch's random state.
 
     Raises:
-        InputError: tensors are missing or have a different shape.
+        InputError: tensors are missing, or the state does not fit the networks and optimisers.
     """
+    try:
+        _restore(checkpoint, modules, optimisers)
+    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+        problem = f"its state does not fit this run ({describe_error(error)})"
+        raise InputError(checkpoint.path, problem, "restart the run without --resume") from error
+
+
+def _restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]) -> None:
     for part, module in modules.items():
         found = {k.removeprefix(f"{part}/"): v for k, v in checkpoint.tensors.items() if k.startswith(f"{part}/")}
         expected = module.state_dict()

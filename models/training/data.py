@@ -17,6 +17,7 @@ from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.labels import LIP
 from deocc_bench.core.seeding import hash64, rng
 from deocc_bench.core.types import Sample
+from deocc_bench.core.workers import end_with_parent, start_fork_server
 from deocc_bench.models.training.config import DataConfig
 
 _Change: TypeAlias = Callable[[np.ndarray | None], np.ndarray | None]
@@ -175,12 +176,14 @@ class Stream(Sampler[list[tuple[int, int]]]):
 
 def batches(feed: Feed, stream: Stream, workers: int) -> Iterator[TrainingBatch]:
     """Iterate over the batches of a stream; worker processes, if any, prepare them in advance."""
+    if workers:
+        start_fork_server()
     loader: Any = DataLoader(
         feed,
         batch_sampler=stream,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         prefetch_factor=4 if workers else None,
         # A separate generator, because the loader would otherwise draw from the global one.
         generator=torch.Generator(),
@@ -348,6 +351,7 @@ def _colour_table(strength: float, random: np.random.Generator) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)[:, None, :]
 
 
-def _one_thread(_: int) -> None:
+def _begin_worker(_: int) -> None:
+    end_with_parent()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

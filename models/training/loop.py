@@ -15,17 +15,18 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.core.files import sweep_temporary
+from deocc_bench.core.files import atomic_write, sweep_temporary
 from deocc_bench.models.training.checkpoints import check_run, read_checkpoint, restore, write_checkpoint
 from deocc_bench.models.training.config import OptimConfig, TrainConfig
 from deocc_bench.models.training.curves import LOG_FILE, VALIDATION_FILE, Log
 from deocc_bench.models.training.data import Feed, Stream, TrainingBatch, batches
 from deocc_bench.models.training.distributed import World
 from deocc_bench.models.training.schedule import MovingAverage, factor, progress
+from deocc_bench.models.training.settings import to_toml
 from deocc_bench.models.training.stages import Stage
 from deocc_bench.models.training.terms import total
 
-CHECKPOINT, WEIGHTS = "last.ckpt", "weights.safetensors"
+CHECKPOINT, WEIGHTS, SETTINGS = "last.ckpt", "weights.safetensors", "config.toml"
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Job:
         save: writes weights: (network, path, training record).
         validation: None for no validation.
         resume: continue from the checkpoint in the folder.
+        inputs: digests of the data, by name; a checkpoint is resumed only if it has the same.
         say: receives lines of progress.
     """
 
@@ -69,6 +71,7 @@ class Job:
     save: Callable[[nn.Module, Path, dict[str, Any]], None]
     validation: Validation | None = None
     resume: bool = False
+    inputs: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
 
 
@@ -133,7 +136,8 @@ class _Run:
         settings["optim"] = {k: v for k, v in settings["optim"].items() if k not in ("steps", "minutes")}
         settings.pop("run")
         settings["data"].pop("workers")
-        return {**self.job.identity, "seed": self.config.run.seed, "settings": settings}
+        identity = {**self.job.identity, "seed": self.config.run.seed, "settings": settings}
+        return identity | ({"inputs": dict(self.job.inputs)} if self.job.inputs else {})
 
     def begin(self) -> None:
         """Prepare the folder, or load the checkpoint."""
@@ -153,6 +157,7 @@ class _Run:
         if self.world.first:
             job.out.mkdir(parents=True, exist_ok=True)
             sweep_temporary(job.out)
+            atomic_write(job.out / SETTINGS, to_toml(self.config))
             self.log = Log(job.out / LOG_FILE, last_step)
             self.validations = Log(job.out / VALIDATION_FILE, last_step)
         count, world = len(job.feed.source), self.world

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deocc_bench.core import images
+from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import IGNORE, LIP
+from deocc_bench.core.pixels import open_image
 from deocc_bench.synth.humans.base import PhotoFolder, check_size, without_ignored
 from deocc_bench.synth.humans.layout import Layout
 
@@ -29,13 +30,22 @@ class AhpSource(PhotoFolder):
     layouts = (Layout("JPEGImages", "Annotations", ("ImageSets/*.txt",)),)
 
     def _read(self, label: Path) -> np.ndarray:
-        return images.read_indices(label)
+        return self._read_noting(label)[0]
+
+    def _read_noting(self, label: Path) -> tuple[np.ndarray, bool]:
+        file = open_image(label)
+        if file.header.mode in ("P", "L"):
+            ids = images.decode_indices(file)
+            present = np.flatnonzero(np.bincount(ids.ravel()))
+            known = present[(present > 0) & (present < IGNORE)]
+            # 255 beside one id means "don't know"; without another id it is the person.
+            if len(known) == 1 and present[-1] == IGNORE and known[0] < LIP.size:
+                return ids == known[0], False
+        found = mask_files.read_mask_file(label)
+        return found.mask, found.soft
 
     def _person(self, labels: np.ndarray, label: Path) -> tuple[np.ndarray, np.ndarray | None]:
-        mask = labels > 0
-        # 255 means "don't know" if the mask has another non-zero id, and the person if the mask has only 0 and 255.
-        if np.any(mask & (labels != IGNORE)):
-            mask &= labels != IGNORE
+        mask = labels
         path = label.parents[1] / _PARSING / label.name
         if not path.exists():
             return mask, None

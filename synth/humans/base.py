@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from deocc_bench.core import images, mask_files
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import IGNORE
-from deocc_bench.core.pixels import open_image
+from deocc_bench.core.pixels import Header, open_image
 from deocc_bench.core.types import Human
 from deocc_bench.synth.humans.layout import Layout, Place, find_places, photo_of, stems
 
@@ -32,6 +32,8 @@ class HumanInfo:
         carries_bag: the label contains a bag, which may hide a part of the person.
         touches_person: another labelled person borders on this one, so either may hide the other.
         defects: reasons to doubt the label, one short phrase each.
+        soft: the mask has levels between black and white, and was read at half of white.
+        turned: the photo is stored turned, and was turned upright by its EXIF orientation.
     """
 
     id: str
@@ -42,6 +44,8 @@ class HumanInfo:
     carries_bag: bool = False
     touches_person: bool = False
     defects: tuple[str, ...] = ()
+    soft: bool = False
+    turned: bool = False
 
     @property
     def height(self) -> int:
@@ -55,6 +59,20 @@ class HumanInfo:
             return False
         (h, w), (x0, y0, x1, y1) = self.size, self.box
         return min(x0, y0, w - x1, h - y1) < _FRAME_MARGIN
+
+
+class ReadLabel(NamedTuple):
+    """A label that fits its photo.
+
+    Args:
+        labels: H x W, the source's own ids.
+        soft: see `HumanInfo`.
+        header: of the photo.
+    """
+
+    labels: np.ndarray
+    soft: bool
+    header: Header
 
 
 class HumanSource(Protocol):
@@ -146,15 +164,14 @@ class PhotoFolder:
     def peek(self, human_id: str) -> HumanInfo:
         """See `HumanSource.peek`."""
         photo, label = self._files(human_id)
-        return self._look(human_id, photo, label, self._read_checked(photo, label))
+        found = self._read_checked(photo, label)
+        info = self._look(human_id, photo, label, found.labels)
+        return replace(info, soft=found.soft, turned=found.header.orientation != 1)
 
     def load(self, human_id: str) -> Human:
         """See `HumanSource.load`."""
         photo, label = self._files(human_id)
-        file = open_image(photo)
-        labels = self._read(label)
-        mask_files.check_fits(labels, file.header, label, photo)
-        image = images.decode_rgb(file)
+        labels, image = self._read_both(photo, label)
         mask, parsing = self._person(labels, label)
         if not mask.any():
             raise empty_label(label)
@@ -179,6 +196,10 @@ class PhotoFolder:
     def _read(self, label: Path) -> np.ndarray:
         """Hook: read the label file as an H x W array in the source's own ids."""
         raise NotImplementedError
+
+    def _read_noting(self, label: Path) -> tuple[np.ndarray, bool]:
+        """Hook: the result of `_read`, and whether it is a soft mask."""
+        return self._read(label), False
 
     def _person(self, labels: np.ndarray, label: Path) -> tuple[np.ndarray, np.ndarray | None]:
         """Hook: (mask bool H x W, LIP parsing uint8 H x W or None) from the array returned by `_read`."""
@@ -213,12 +234,19 @@ class PhotoFolder:
     def _label_of(self, place: Place, stem: str) -> Path:
         return place.labels / f"{stem}{place.layout.label_suffix}"
 
-    def _read_checked(self, photo: Path, label: Path) -> np.ndarray:
+    def _read_checked(self, photo: Path, label: Path) -> ReadLabel:
         """Read the label after checking that the photo is complete and has the same size."""
         header = open_image(photo).header
-        labels = self._read(label)
+        labels, soft = self._read_noting(label)
         mask_files.check_fits(labels, header, label, photo)
-        return labels
+        return ReadLabel(labels, soft, header)
+
+    def _read_both(self, photo: Path, label: Path) -> tuple[np.ndarray, np.ndarray]:
+        """(labels as returned by `_read`, photo RGB), of the same size."""
+        file = open_image(photo)
+        labels = self._read(label)
+        mask_files.check_fits(labels, file.header, label, photo)
+        return labels, images.decode_rgb(file)
 
 
 def info_from_mask(human_id: str, group_id: str, mask: np.ndarray, **more: Any) -> HumanInfo:

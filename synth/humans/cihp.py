@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from deocc_bench.core import images
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.labels import CIHP, IGNORE, convert
+from deocc_bench.core.pixels import open_image
 from deocc_bench.core.types import Human
 from deocc_bench.synth.humans.base import (
     HumanInfo,
@@ -23,6 +23,8 @@ from deocc_bench.synth.humans.base import (
 from deocc_bench.synth.humans.layout import Layout
 
 _CLASSES = CIHP.size
+_WIDE = ("I;16", "I;16B", "I")  # modes of 16-bit grey images
+_HIGHEST = 65_535
 _CATEGORIES, _HUMANS = "Category_ids", "Human_ids"
 # Maximum length of the border with another person, as a share of the person's height.
 _CONTACT = 0.05
@@ -65,7 +67,8 @@ class CihpSource(PhotoFolder):
     def peek(self, human_id: str) -> HumanInfo:
         """See `HumanSource.peek`."""
         photo, label, number = self._find(human_id)
-        people, categories = split_instances(self._read_checked(photo, label))
+        found = self._read_checked(photo, label)
+        people, categories = split_instances(found.labels)
         mask = people == number if number else np.zeros(people.shape, dtype=bool)
         info = info_from_mask(human_id, self.group_of(human_id), mask)
         if info.box is None:
@@ -81,25 +84,19 @@ class CihpSource(PhotoFolder):
             mask,
             touches_person=contact > _CONTACT * info.height,
             defects=("several people that the label does not separate",) if several else (),
+            turned=found.header.orientation != 1,
         )
 
     def load(self, human_id: str) -> Human:
         """See `HumanSource.load`."""
         photo, label, number = self._find(human_id)
-        people, categories = split_instances(self._read_checked(photo, label))
+        labels, image = self._read_both(photo, label)
+        people, categories = split_instances(labels)
         own = np.where(people == number, categories, np.uint8(0))
         if not number or not own.any():
             raise empty_label(label)
         parsing = without_ignored(convert(own, CIHP, where=label).labels)
-        return Human(
-            human_id,
-            self.group_of(human_id),
-            images.read_rgb(photo),
-            parsing > 0,
-            parsing,
-            self.licence,
-            self.kind,
-        )
+        return Human(human_id, self.group_of(human_id), image, parsing > 0, parsing, self.licence, self.kind)
 
     def _find(self, human_id: str) -> tuple[Path, Path, int]:
         stem, _, number = human_id.removeprefix("cihp-").rpartition("-")
@@ -125,7 +122,7 @@ class CihpSource(PhotoFolder):
         values = read_wide_indices(label)
         if label.parent.name != _CATEGORIES:
             return values
-        CIHP.check(values.astype(np.uint8), label)
+        CIHP.check(values, label)
         if self._plain(label):
             return values
         path = label.parents[1] / _HUMANS / label.name
@@ -139,17 +136,17 @@ def read_wide_indices(path: Path) -> np.ndarray:
     """Read the values of a palette, 8-bit grey or 16-bit grey PNG (int32 H x W). 13 or more people need 16 bits.
 
     Raises:
-        InputError: the file is missing, broken, or a colour image.
+        InputError: the file is missing, broken, too large, or a colour image.
     """
-    images.check_complete(path)
-    images.image_size(path)
-    with Image.open(path) as im:
-        if im.mode not in ("I;16", "I;16B", "I"):
-            return images.read_indices(path).astype(np.int32)
-        try:
-            return np.asarray(im).astype(np.int32)
-        except (OSError, SyntaxError) as error:
-            raise InputError(path, f"not an image that can be decoded ({error})", "replace the file") from error
+    file = open_image(path)
+    if file.header.mode not in _WIDE:
+        return images.decode_indices(file).astype(np.int32)
+    with file.opened() as im:
+        values = np.asarray(im).astype(np.int64)
+    if values.min() < 0 or values.max() > _HIGHEST:
+        problem = f"has values from {values.min()} to {values.max()}, beyond 16 bits"
+        raise InputError(path, problem, "choose the right kind of labels, or replace the file")
+    return file.upright(values.astype(np.int32))
 
 
 def split_instances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

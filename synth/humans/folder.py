@@ -25,11 +25,15 @@ class FolderSource(PhotoFolder):
     layouts = (Layout("images", "parsing"), Layout("images", "masks"))
 
     def _read(self, label: Path) -> np.ndarray:
+        return self._read_noting(label)[0]
+
+    def _read_noting(self, label: Path) -> tuple[np.ndarray, bool]:
         if label.parent.name != "parsing":
-            return mask_files.read_mask(label)
+            found = mask_files.read_mask_file(label)
+            return found.mask, found.soft
         labels = images.read_indices(label)
         LIP.check(labels, label)
-        return labels
+        return labels, False
 
     def _person(self, labels: np.ndarray, label: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if label.parent.name != "parsing":

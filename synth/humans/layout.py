@@ -48,9 +48,9 @@ class Place:
 
     @cached_property
     def photo_names(self) -> frozenset[str]:
-        """Names of the files in the photo folder, listed once: checking every possible suffix of each photo on disk
+        """Names of the entries of the photo folder, listed once: checking every possible suffix of each photo on disk
         would cost as much as reading a label."""
-        return frozenset(entry.name for entry in _scan(self.photos) if entry.is_file())
+        return frozenset(entry.name for entry in _scan(self.photos))
 
     @cached_property
     def unsafe(self) -> dict[str, InputError]:

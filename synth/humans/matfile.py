@@ -20,6 +20,7 @@ import numpy as np
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.pixels import max_pixels
+from deocc_bench.core.reading import note_file
 
 # Bytes that are decompressed, and read, at a time.
 _BLOCK, _PACKED = 1 << 20, 1 << 16
@@ -104,6 +105,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         os.close(descriptor)
         raise _Refused("not a regular file")
     with open(descriptor, "rb") as file:
+        note_file(path, file)
         yield file
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from deocc_bench.core import images, masks
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core import images, mask_files, masks
+from deocc_bench.core.coco_file import Annotation, CocoFile, Id, Image
+from deocc_bench.core.errors import DeoccError, InputError, one_line
+from deocc_bench.core.json_files import parse_json
+from deocc_bench.core.outlines import bounded
+from deocc_bench.core.paths import inside
+from deocc_bench.core.pixels import check_size, open_image
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 from deocc_bench.synth.occluders.filters import OccluderFilter
 
-_CURE = "give a COCO instances file (with images, annotations, categories)"
 _MARGIN = 6  # pixels of photo kept around an instance when its neighbours are checked
+
+Window = tuple[int, int, int, int]  # x0, y0, x1, y1, end exclusive
 
 
 def open_source(argument: str, skip_bad: bool = False, **_: Any) -> CocoOccluders:
@@ -29,14 +36,32 @@ def open_source(argument: str, skip_bad: bool = False, **_: Any) -> CocoOccluder
     return CocoOccluders(path, Path(images_dir) if comma else path.parent / "images", skip_bad=skip_bad)
 
 
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """What is kept of an accepted instance; `segmentation` is JSON text."""
+
+    photo: Image
+    group_id: str
+    category: str
+    licence: str
+    segmentation: bytes
+
+
+class _Instance(NamedTuple):
+    """An annotation and its place in the file."""
+
+    place: int
+    record: Annotation
+
+
 class CocoOccluders:
     """Cut-outs of the instances that pass the filter. The group of an occluder is its photo.
 
     Args:
         path: the annotations: polygons and both kinds of RLE; crowds are ignored.
-        images_dir: the photos, found by `file_name` or its last path component.
+        images_dir: the photos, found by `file_name`, or by its last component if no other image has the same one.
         rules: the filter.
-        skip_bad: reject instances of missing or broken photos instead of raising.
+        skip_bad: reject broken entries, and instances of missing or broken photos, instead of raising.
 
     Raises:
         InputError: a file or record is missing or broken.
@@ -47,33 +72,22 @@ class CocoOccluders:
     def __init__(
         self, path: Path, images_dir: Path, rules: OccluderFilter | None = None, skip_bad: bool = False
     ) -> None:
-        self.path, self.images_dir, self.rules = path, images_dir, rules or OccluderFilter()
-        data = _read(path)
-        if not images_dir.is_dir():
-            raise InputError(images_dir, "no such folder of photos", "write coco:INSTANCES.json,IMAGES_DIR")
-        self._licences = {r["id"]: str(r.get("name", r["id"])) for r in data.get("licenses", ())}
-        self._categories = {c["id"]: str(c["name"]) for c in data["categories"]}
-        self._photos: dict[Any, Mapping[str, Any]] = {p["id"]: p for p in data["images"]}
-        self._records: dict[str, Mapping[str, Any]] = {}
-        self._rejected: list[tuple[str, str]] = []
-        by_photo: dict[Any, list[Mapping[str, Any]]] = {}
-        for record in data["annotations"]:
-            by_photo.setdefault(record["image_id"], []).append(record)
-        for photo_id in sorted(by_photo, key=str):
-            self._admit(photo_id, by_photo[photo_id], skip_bad)
-        self._rejected.sort()
+        self.path = path
+        self._photos = _Photos(path, images_dir)
+        reader = _Reader(CocoFile(path, skip_bad), self._photos, rules or OccluderFilter(), skip_bad)
+        self._accepted, self._rejected = reader.read()
 
     def ids(self) -> list[str]:
         """The ids of all accepted instances, sorted."""
-        return sorted(self._records)
+        return list(self._accepted)
 
     def group_of(self, occluder_id: str) -> str:
         """ "coco-photo-<image id>"."""
-        return f"coco-photo-{self._records[occluder_id]['image_id']}"
+        return self._accepted[occluder_id].group_id
 
     def category_of(self, occluder_id: str) -> str:
         """The name of the category."""
-        return self._categories[self._records[occluder_id]["category_id"]]
+        return self._accepted[occluder_id].category
 
     def rejected(self) -> list[tuple[str, str]]:
         """(id, reason), sorted."""
@@ -81,91 +95,220 @@ class CocoOccluders:
 
     def describe(self) -> dict[str, Any]:
         """Counts, licences and the file name."""
-        licences = Counter(self._licence(self._records[i]["image_id"]) for i in self.ids())
-        return summary(self, licences, file=self.path.name)
+        return summary(self, Counter(a.licence for a in self._accepted.values()), file=self.path.name)
 
     def load(self, occluder_id: str) -> Occluder:
         """Cut out the instance. The outline is smoothed and shrunk by a pixel: annotations include some background."""
-        record = self._records[occluder_id]
-        photo = self._photos[record["image_id"]]
-        path = self._photo_path(photo)
-        image = images.read_rgb(path)
-        if image.shape[:2] != (photo["height"], photo["width"]):
-            raise InputError(
-                path, f"is {image.shape[1]} x {image.shape[0]}, but {self.path.name} says otherwise", "check the photos"
-            )
-        mask = masks.decode(masks.from_coco(record["segmentation"], photo["height"], photo["width"]))
-        soft = soften(mask)
+        found = self._accepted[occluder_id]
+        photo = found.photo
+        path = self._photos.path_of(photo)
+        file = open_image(path)
+        if file.header.size != (photo.height, photo.width):
+            where = f"{self.path}: image {photo.id}"
+            raise mask_files.wrong_size((photo.height, photo.width), file.header, where, path)
+        image = images.decode_rgb(file)
+        segmentation = parse_json(found.segmentation, self.path)
+        soft = soften(masks.decode(masks.from_coco(segmentation, photo.height, photo.width)))
         x0, y0, x1, y1 = masks.tight_box(soft > 0) or (0, 0, 0, 0)
         return Occluder(
             id=occluder_id,
-            group_id=self.group_of(occluder_id),
+            group_id=found.group_id,
             image=np.ascontiguousarray(image[y0:y1, x0:x1]),
             alpha=soft[y0:y1, x0:x1].astype(np.float32) / np.float32(255),
-            category=self.category_of(occluder_id),
-            licence=self._licence(record["image_id"]),
+            category=found.category,
+            licence=found.licence,
             source=self.kind,
         )
 
-    def _admit(self, photo_id: Any, records: Sequence[Mapping[str, Any]], skip_bad: bool) -> None:
-        """Divide the instances of one photo into usable and rejected ones."""
-        photo = self._photos.get(photo_id)
-        if photo is None:
-            raise InputError(self.path, f"an annotation names image {photo_id}, which is not in images", _CURE)
-        height, width = int(photo["height"]), int(photo["width"])
-        fit: list[Mapping[str, Any]] = []
-        for record in records:
-            category = self._categories.get(record["category_id"])
-            if category is None:
-                raise InputError(self.path, f"category {record['category_id']} is not in categories", _CURE)
-            reason = "a crowd" if record.get("iscrowd") else None
-            reason = reason or self.rules.reject_box(category, record["area"], tuple(record["bbox"]), height, width)
+
+class _Photos:
+    """Finds the photos of a COCO file in the folder given."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path, self.folder = path, folder
+        self._shared: dict[str, int] = {}
+
+    def require(self, listed: Sequence[Image]) -> None:
+        """Check that the folder exists, and learn the names in the file.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        if not self.folder.is_dir():
+            raise InputError(self.folder, "no such folder of photos", "write coco:INSTANCES.json,IMAGES_DIR")
+        counts = Counter(_last(name) for name in {i.file_name for i in listed})
+        self._shared = {name: n for name, n in counts.items() if n > 1}
+
+    def path_of(self, photo: Image) -> Path:
+        """The file of a photo.
+
+        Raises:
+            InputError: its name leads out of the folder, or only its last component is found, and is ambiguous.
+        """
+        where = f"{self.path}: image {photo.id}"
+        path = inside(self.folder, _slashed(photo.file_name), where)
+        if os.path.lexists(path):
+            return path
+        last = _last(photo.file_name)
+        flat = inside(self.folder, last, where)
+        if last in self._shared and flat.exists():
+            problem = f"{photo.file_name} is missing, and {last} may be any of {self._shared[last]} images"
+            raise InputError(where, problem, "put the photos into the folders that the file names")
+        return flat
+
+    def check(self, photo: Image) -> None:
+        """Check that a photo is complete and has the size stated; pixels are not decoded.
+
+        Raises:
+            InputError: it is not.
+        """
+        where = f"{self.path}: image {photo.id}"
+        check_size(where, photo.height, photo.width)
+        path = self.path_of(photo)
+        header = open_image(path).header
+        if header.size != (photo.height, photo.width):
+            raise mask_files.wrong_size((photo.height, photo.width), header, where, path)
+
+
+class _Reader:
+    """Divides the instances of a file into usable and rejected ones. Exists only while the source is opened."""
+
+    def __init__(self, file: CocoFile, photos: _Photos, rules: OccluderFilter, skip_bad: bool) -> None:
+        photos.require(file.images.records)
+        self._file, self._photos, self._rules, self._skip_bad = file, photos, rules, skip_bad
+        # Two entries of one photo are one group; otherwise a split could separate them.
+        self._groups: dict[str, Id] = {}
+        for photo in file.images.records:
+            self._groups.setdefault(photo.file_name, photo.id)
+        self._accepted: dict[str, _Accepted] = {}
+        self._rejected: list[tuple[str, str]] = []
+
+    def read(self) -> tuple[dict[str, _Accepted], list[tuple[str, str]]]:
+        """(accepted by id, rejected with reasons), both sorted by id."""
+        by_photo: dict[str, list[_Instance]] = {}
+        for instance in self._once():
+            by_photo.setdefault(str(instance.record.image_id), []).append(instance)
+        for key in sorted(by_photo):
+            self._admit(by_photo[key])
+        return dict(sorted(self._accepted.items())), sorted(self._rejected)
+
+    def _once(self) -> list[_Instance]:
+        """The annotations that can be read, refer to known entries, and whose id is used once."""
+        found: list[_Instance] = []
+        for place, record in self._file.annotations():
+            try:
+                if isinstance(record, InputError):
+                    raise record
+                self._file.images.find(record.image_id, "image_id")
+                self._file.categories.find(record.category_id, "category_id")
+            except DeoccError as error:
+                self._bad(self._file.name_of(place), error)
+            else:
+                found.append(_Instance(place, record))
+        counts = Counter(str(i.record.id) for i in found)
+        if len(counts) == len(found):
+            return found
+        twice = next(number for number, n in counts.items() if n > 1)
+        if not self._skip_bad:
+            problem = f"annotation id {one_line(twice, 80)} is used twice"
+            raise InputError(self._file.path, problem, "give each annotation its own id")
+        repeated = [i for i in found if counts[str(i.record.id)] > 1]
+        self._rejected += [(_name(i.record), "broken record (its id is used twice)") for i in repeated]
+        return [i for i in found if counts[str(i.record.id)] == 1]
+
+    def _bad(self, name: str, error: DeoccError) -> None:
+        """Reject a broken entry, or raise its error."""
+        told = error if isinstance(error, InputError) else self._file.error(name, error)
+        if not self._skip_bad:
+            raise told from error
+        self._rejected.append((f"coco-{name}", f"broken record ({one_line(told.problem, 300)})"))
+
+    def _admit(self, instances: Sequence[_Instance]) -> None:
+        """Divide the instances of one photo."""
+        photo = self._file.images.find(instances[0].record.image_id, "image_id")
+        fit: list[_Instance] = []
+        for instance in instances:
+            record = instance.record
+            category = self._file.categories.find(record.category_id, "category_id").name
+            reason = "a crowd" if record.iscrowd else None
+            reason = reason or self._rules.reject_box(category, record.area, record.bbox, photo.height, photo.width)
             if reason:
                 self._rejected.append((_name(record), reason))
             else:
-                fit.append(record)
+                fit.append(instance)
         if not fit:
             return
         try:
-            images.check_complete(self._photo_path(photo))
+            self._photos.check(photo)
+            licence = self._licence(photo)
         except InputError as error:
-            if not skip_bad:
+            if not self._skip_bad:
                 raise
-            self._rejected += [(_name(r), f"bad photo ({error.problem})") for r in fit]
+            problem = one_line(error.problem, 300)
+            self._rejected += [(_name(i.record), f"bad photo ({problem})") for i in fit]
             return
-        for record in fit:
-            reason = self._reject_shape(record, records, height, width)
+        group_id = f"coco-photo-{self._groups[photo.file_name]}"
+        for instance in fit:
+            reason = self._reject_shape(instance, instances, photo)
             if reason:
-                self._rejected.append((_name(record), reason))
+                self._rejected.append((_name(instance.record), reason))
             else:
-                self._records[_name(record)] = record
+                category = self._file.categories.find(instance.record.category_id, "category_id").name
+                segmentation = self._file.segmentation_json(instance.place)
+                self._accepted[_name(instance.record)] = _Accepted(photo, group_id, category, licence, segmentation)
 
-    def _reject_shape(
-        self, record: Mapping[str, Any], records: Sequence[Mapping[str, Any]], height: int, width: int
-    ) -> str | None:
-        x, y, w, h = record["bbox"]
+    def _reject_shape(self, instance: _Instance, instances: Sequence[_Instance], photo: Image) -> str | None:
+        x, y, w, h = instance.record.bbox
         window = (
             max(0, int(x) - _MARGIN),
             max(0, int(y) - _MARGIN),
-            min(width, int(x + w) + _MARGIN),
-            min(height, int(y + h) + _MARGIN),
+            min(photo.width, int(x + w) + _MARGIN),
+            min(photo.height, int(y + h) + _MARGIN),
         )
         try:
-            mask = _draw([record], window, height, width)
-            reason = self.rules.reject_mask(mask)
-            if reason is None:
-                near = [r for r in records if r is not record and _meets(r["bbox"], window)]
-                reason = self.rules.reject_neighbours(mask, _draw(near, window, height, width))
-        except (DeoccError, ValueError, TypeError, KeyError) as error:
-            return f"broken segmentation ({error})"
-        return reason
+            mask = self._draw([instance], window, photo)
+        except DeoccError as error:
+            return f"broken segmentation ({one_line(error, 200)})"
+        reason = self._rules.reject_mask(mask)
+        if reason is not None:
+            return reason
+        near = [i for i in instances if i is not instance and _meets(i.record.bbox, window)]
+        if not near:
+            return None
+        try:
+            return self._rules.reject_neighbours(mask, self._draw(near, window, photo))
+        except DeoccError as error:
+            return f"broken segmentation of a neighbour ({one_line(error, 200)})"
 
-    def _photo_path(self, photo: Mapping[str, Any]) -> Path:
-        path = self.images_dir / str(photo["file_name"])
-        return path if path.exists() else self.images_dir / Path(str(photo["file_name"])).name
+    def _draw(self, instances: Sequence[_Instance], window: Window, photo: Image) -> np.ndarray:
+        """The union of the instances inside the window, bool."""
+        x0, y0, x1, y1 = window
+        canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        for instance in instances:
+            segmentation = self._file.segmentation(instance.place)
+            if isinstance(segmentation, list):
+                # Not drawn by pycocotools: thousands of instances are only checked, each in a small window.
+                for outline in bounded(_polygons(segmentation), photo.height, photo.width):
+                    points = np.array(outline, np.float64).reshape(-1, 2) - (x0, y0)
+                    cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 1)
+            else:
+                canvas |= masks.decode(masks.from_coco(segmentation, photo.height, photo.width))[y0:y1, x0:x1]
+        return canvas.astype(bool)
 
-    def _licence(self, photo_id: Any) -> str:
-        return self._licences.get(self._photos[photo_id].get("license"), "not stated")
+    def _licence(self, photo: Image) -> str:
+        """The name of a photo's licence.
+
+        Raises:
+            InputError: the licence is listed, but broken or as an id of another type.
+        """
+        known = self._file.licences
+        if photo.license is None or photo.license not in known:
+            return "not stated"
+        try:
+            record = known.find(photo.license, "license")
+        except DeoccError as error:
+            raise self._file.error(str(photo.id), error, "image") from error
+        return str(record.id) if record.name is None else record.name
 
 
 def soften(mask: np.ndarray) -> np.ndarray:
@@ -177,63 +320,27 @@ def soften(mask: np.ndarray) -> np.ndarray:
     return alpha if alpha.max() >= 128 else grown
 
 
-def _name(record: Mapping[str, Any]) -> str:
-    return f"coco-{record['id']}"
+def _name(record: Annotation) -> str:
+    return f"coco-{record.id}"
 
 
-def _meets(box: Sequence[float], window: tuple[int, int, int, int]) -> bool:
+def _slashed(file_name: str) -> str:
+    """The name as written on Linux; files made on Windows have backslashes."""
+    return file_name.replace("\\", "/")
+
+
+def _last(file_name: str) -> str:
+    return PurePosixPath(_slashed(file_name)).name
+
+
+def _meets(box: Sequence[float], window: Window) -> bool:
     x, y, w, h = box
     return x < window[2] and y < window[3] and x + w > window[0] and y + h > window[1]
 
 
-def _draw(
-    records: Sequence[Mapping[str, Any]], window: tuple[int, int, int, int], height: int, width: int
-) -> np.ndarray:
-    """The union of the instances inside the window (x0, y0, x1, y1), bool."""
-    x0, y0, x1, y1 = window
-    canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    for record in records:
-        segmentation = record["segmentation"]
-        if isinstance(segmentation, list):
-            # Not drawn by pycocotools: thousands of instances are only checked, each in a small window.
-            polygons = [
-                np.rint(np.asarray(p, np.float64).reshape(-1, 2) - (x0, y0)).astype(np.int32)
-                for p in segmentation
-                if len(p) >= 6
-            ]
-            for polygon in polygons:
-                cv2.fillPoly(canvas, [polygon], 1)
-        else:
-            canvas |= masks.decode(masks.from_coco(segmentation, height, width))[y0:y1, x0:x1]
-    return canvas.astype(bool)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"can't be read ({error})", "check the path") from error
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"not JSON (line {error.lineno}: {error.msg})", _CURE) from error
-    if not isinstance(data, dict):
-        raise InputError(path, "contains a list, not an object", _CURE)
-    needed = {
-        "images": ("id", "file_name", "height", "width"),
-        "annotations": ("id", "image_id", "category_id", "segmentation", "bbox", "area"),
-        "categories": ("id", "name"),
-    }
-    for key, fields in needed.items():
-        rows = data.get(key)
-        if not isinstance(rows, list):
-            raise InputError(path, f"has no list {key!r}", _CURE)
-        for row in rows:
-            missing = [f for f in fields if not isinstance(row, dict) or f not in row]
-            if missing:
-                raise InputError(path, f"a record of {key} lacks {', '.join(missing)}", _CURE)
-    names = Counter(a["id"] for a in data["annotations"])
-    twice = [i for i, n in names.items() if n > 1]
-    if twice:
-        raise InputError(path, f"annotation id {twice[0]} is used twice", "give each annotation its own id")
-    return data
+def _polygons(segmentation: list[Any]) -> list[Any]:
+    """The polygons of three points or more; a flat list of numbers is one polygon."""
+    polygons = segmentation if segmentation and isinstance(segmentation[0], list) else [segmentation]
+    if any(not isinstance(p, list) for p in polygons):
+        raise DeoccError("a polygon is a list of numbers [x, y, x, y, ...]")
+    return [p for p in polygons if len(p) >= 6]

@@ -25,7 +25,7 @@ class OccluderFilter:
         min_solidity: minimum mask area over convex hull area.
         min_largest: minimum share of the area in the largest connected component.
         max_touching: maximum share of the outline next to other instances, where the depth order is unknown.
-        excluded: excluded categories.
+        excluded: excluded categories, in lower case; capitals in the annotations make no difference.
         persons: allow people as occluders (their category stays "person").
     """
 
@@ -44,6 +44,7 @@ class OccluderFilter:
     ) -> str | None:
         """The reason to reject an instance from its record (box as x, y, w, h), or None."""
         x, y, w, h = box
+        category = category.strip().lower()
         if category in self.excluded:
             return "category left out"
         if category == "person" and not self.persons:
@@ -90,21 +91,27 @@ def measure(mask: np.ndarray) -> Shape:
     area = int(cv2.countNonZero(pixels))
     if area == 0:
         return Shape(0, 0.0, 0.0, 0.0)
-    stats = cv2.connectedComponentsWithStats(pixels, connectivity=8)[2]
     contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    filled = cv2.drawContours(np.zeros_like(pixels), contours, -1, 1, cv2.FILLED)
+    filled = cv2.countNonZero(cv2.drawContours(np.zeros_like(pixels), contours, -1, 1, cv2.FILLED))
     hull = cv2.fillConvexPoly(np.zeros_like(pixels), cv2.convexHull(np.concatenate(contours)), 1)
+    largest = area
+    # Components are labelled only if there are several; one may lie inside a hole of another.
+    if len(contours) > 1 or filled != area:
+        stats = cv2.connectedComponentsWithStats(pixels, connectivity=8)[2]
+        largest = int(stats[1:, cv2.CC_STAT_AREA].max())
     return Shape(
         area=area,
-        largest=int(stats[1:, cv2.CC_STAT_AREA].max()) / area,
-        holes=1 - area / int(cv2.countNonZero(filled)),
+        largest=largest / area,
+        holes=1 - area / int(filled),
         solidity=area / int(cv2.countNonZero(hull)),
     )
 
 
 def touching(mask: np.ndarray, others: np.ndarray, reach: int = 3) -> float:
     """The share of the outline pixels of `mask` that are within `reach` pixels of `others`."""
-    pixels = np.pad(mask, 1).astype(np.uint8)
-    outline = pixels & ~cv2.erode(pixels, np.ones((3, 3), np.uint8))
-    near = cv2.dilate(np.pad(others & ~mask, 1).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    # What lies beyond the array is background.
+    inner = cv2.erode(pixels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    outline = pixels & ~inner
+    near = cv2.dilate((others & ~mask).view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return cv2.countNonZero(outline & near) / max(1, cv2.countNonZero(outline))

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from deocc_bench.core import images, masks
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, one_line
+from deocc_bench.core.json_files import checked, is_text, read_json, require_object
+from deocc_bench.core.paths import check_inside, safe_id
+from deocc_bench.core.reading import read_file
 from deocc_bench.core.types import Occluder
 from deocc_bench.synth.occluders.base import require_path, summary
 
 _MIN_AREA = 1000  # pixels with an alpha of at least 0.5
 _SUFFIXES = (".png", ".webp")
+_LONGEST = 1000  # characters of a category or licence
+_CURE = 'write {"category": "...", "licence": "..."}'
+
+
+class _About(msgspec.Struct):
+    """The JSON file beside a cut-out; other fields are ignored."""
+
+    category: str | None = None
+    licence: str | None = None
+    license: str | None = None
 
 
 def open_source(argument: str, skip_bad: bool = False, **_: Any) -> RgbaOccluders:
@@ -31,7 +44,7 @@ class RgbaOccluders:
     without its digits, and the licence is the first line of the folder's LICENSE file.
 
     Args:
-        folder: contains the files; sub-folders are ignored.
+        folder: contains the files; sub-folders and hidden files are ignored.
         skip_bad: reject broken files instead of raising.
 
     Raises:
@@ -49,20 +62,22 @@ class RgbaOccluders:
         self._about: dict[str, dict[str, str]] = {}
         self._rejected: list[tuple[str, str]] = []
         seen: dict[str, str] = {}
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in _SUFFIXES:
+        for path in _listed(folder):
+            if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
                 continue
-            occluder_id = f"rgba-{path.stem}"
+            occluder_id = f"rgba-{one_line(path.stem)}"
             if occluder_id in seen:
                 raise InputError(path, f"has the same stem as {seen[occluder_id]}", "rename one of the two")
             seen[occluder_id] = path.name
             try:
+                safe_id(path.stem, path, "name")
+                check_inside(folder, path)
                 reason = _reject(images.read_rgba(path)[..., 3])
                 about = self._read_about(path)
             except InputError as error:
                 if not skip_bad:
                     raise
-                reason, about = f"bad file ({error.problem})", {}
+                reason, about = f"bad file ({one_line(error.problem, 300)})", {}
             if reason:
                 self._rejected.append((occluder_id, reason))
             else:
@@ -105,20 +120,17 @@ class RgbaOccluders:
 
     def _read_about(self, path: Path) -> dict[str, str]:
         beside = path.with_suffix(".json")
-        about: dict[str, Any] = {}
+        about = _About()
         if beside.exists():
-            try:
-                about = json.loads(beside.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    beside, f"can't be read ({error})", 'write {"category": ..., "licence": ...}'
-                ) from error
-            if not isinstance(about, dict):
-                raise InputError(beside, "is not an object", 'write {"category": ..., "licence": ...}')
+            check_inside(self.folder, beside)
+            about = checked(require_object(read_json(beside), beside, _CURE), _About, beside, _CURE)
+        for field, value in msgspec.structs.asdict(about).items():
+            if value is not None and not (is_text(value, _LONGEST) and value.strip()):
+                raise InputError(beside, f"{field}: not a text that can be used, {one_line(repr(value), 80)}", _CURE)
         stem = "".join(c for c in path.stem if not c.isdigit()).strip("-_ .").lower()
         return {
-            "category": str(about.get("category", stem or "object")),
-            "licence": str(about.get("licence", about.get("license", self._default_licence))),
+            "category": about.category or stem or "object",
+            "licence": about.licence or about.license or self._default_licence,
         }
 
 
@@ -132,8 +144,17 @@ def _reject(alpha: np.ndarray) -> str | None:
 
 
 def _folder_licence(folder: Path) -> str:
-    for path in sorted(folder.iterdir()):
+    """The first line of the folder's LICENSE file."""
+    for path in _listed(folder):
         if path.stem.upper() in ("LICENSE", "LICENCE") and path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            return next((line.strip("# ").strip() for line in lines if line.strip("# ")), "not stated")
+            check_inside(folder, path)
+            lines = read_file(path).decode("utf-8", "replace").splitlines() if path.stat().st_size else []
+            return next((one_line(line.strip("# ").strip()) for line in lines if line.strip("# ")), "not stated")
     return "not stated"
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(folder, f"can't be read ({error.strerror})", "check its permissions") from error

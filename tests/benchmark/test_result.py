@@ -82,10 +82,10 @@ def test_a_changed_record_or_table_is_flagged(tmp_path: Path) -> None:
             "schema version is 2, but this deocc-bench reads versions up to 1; update",
         ),
         ({"schema_version": None}, "not a result record"),
-        ({"metrics": None}, "'metrics' is a NoneType"),
-        ({"metrics": {"x": {"value": "0.5"}}}, "metric 'x' lacks ci95"),
-        ({"task": "other"}, "unknown task 'other'"),
-        ({"dataset": {"name": "d"}}, "'dataset' lacks fingerprint"),
+        ({"metrics": None}, "metrics: expected object, got null"),
+        ({"metrics": {"x": {"value": "0.5"}}}, "metric x: value: expected float"),
+        ({"task": "other"}, "task: invalid enum value 'other'"),
+        ({"dataset": {"name": "d"}}, "dataset: object missing required field fingerprint"),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -103,7 +103,7 @@ def test_numbers_must_be_numbers(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["metrics"]["amodal_iou_mean"]["value"] = "0.3"
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="has a value that is not a number"):
+    with pytest.raises(InputError, match="value: expected float"):
         read_result(path)
     with pytest.raises(InputError, match="no such file"):
         read_result(tmp_path / "nowhere")

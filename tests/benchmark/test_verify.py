@@ -62,7 +62,7 @@ def copy(runs: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def check(folder: Path, tiny: Path) -> Run:
-    run = next(r for r in load_runs([folder]) if r.folder == folder)
+    run = next(r for r in load_runs([folder])[0] if r.folder == folder)
     return check_predictions(run, [DatasetReader(tiny)], load_rescore())
 
 

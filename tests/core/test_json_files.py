@@ -148,3 +148,12 @@ def test_what_counts_as_a_value() -> None:
     for _ in range(300):
         deep = [deep]
     assert [is_plain(v) for v in ({"a": [1, None, "x"]}, [math.nan], {"a": "\ud800"}, deep)] == [True] + [False] * 3
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 10**400, -(2**70), "\ud800", True, None])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_lists_of_numbers_are_looked_at(odd: object, place: int) -> None:
+    values: list[object] = [1.5, 2, 1e300]
+    assert is_plain(values)
+    values[place] = odd
+    assert is_plain(values) == (odd is True or odd is None)

@@ -216,3 +216,25 @@ def test_coco_results(tmp_path: Path, records: list[SampleRecord]) -> None:
     refused([entries[0], {"sample_id": "x", "segmentation": {}}], "no sample 'x'")
     assert not out.root.exists()
     refused([{"sample_id": ID, "segmentation": {"size": [9, 9], "counts": "a"}}], "don't fill its 9 x 9 mask")
+
+
+def test_coco_results_whose_ids_do_not_fit(tmp_path: Path, records: list[SampleRecord]) -> None:
+    path, out = tmp_path / "results.json", PredictionFolder(tmp_path / "out")
+    first, second = records[:2]
+    entry = {"sample_id": first.id, "segmentation": first.amodal}
+    for wrong, says in (
+        (entry | {"image_id": second.photo.id}, "entry 0: sample .* is in image"),
+        ({"image_id": str(first.photo.id), "segmentation": first.amodal}, "only [0-9]+; write the id as it is there"),
+        ({"image_id": True, "segmentation": first.amodal}, "entry 0: image_id is True"),
+        (entry | {"sample_id": "../../x"}, "the split has no sample '../../x'"),
+        (entry | {"segmentation": [[float("nan")] * 6]}, "contains NaN or infinity"),
+        (entry | {"segmentation": {"size": [64, 48], "counts": "5"}}, "don't fill its 64 x 48 mask"),
+        (entry | {"segmentation": {"size": [10**6] * 2, "counts": [10**12]}}, "impossible size"),
+    ):
+        path.write_text(json.dumps([wrong]))
+        with pytest.raises(InputError, match=says):
+            read_coco_results(path, records, out)
+    assert not out.root.exists()
+    path.write_text(json.dumps([entry | {"image_id": first.photo.id}]))
+    read_coco_results(path, records, out)
+    assert np.array_equal(out.read(first.id, first.size, "mask").amodal, masks.decode(first.amodal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from pycocotools import mask as coco
 
 from deocc_bench.core.dataset import DatasetReader
@@ -21,7 +23,7 @@ from deocc_bench.core.images import write_png
 from deocc_bench.core.labels import LIP
 from deocc_bench.exchange.import_export import import_
 from deocc_bench.exchange.importers import open_source
-from deocc_bench.exchange.importers.annotated import is_person
+from deocc_bench.exchange.importers.people import is_person
 from deocc_bench.exchange.importers.store import Report, write_dataset
 from deocc_bench.synth.validate import validate
 
@@ -237,7 +239,7 @@ def _break_name(scene: dict[str, Any]) -> None:
         (_break_number, "occlude_rate must be a number", 2),
         (_break_rate, "there is no visible_mask", 2),
         (_break_region, "must be an object, got 'man'", 2),
-        (_break_name, "lacks file_name", 2),
+        (_break_name, "missing required field file_name", 2),
     ],
 )
 def test_what_is_wrong_is_named_or_listed(
@@ -270,10 +272,11 @@ def test_a_file_of_another_schema_is_refused(
 def test_an_annotation_of_no_listed_image_is_one_line(
     tmp_path: Path, photos: Path, cocoa_file: Callable[..., Path]
 ) -> None:
-    for image_id in (99, [1], None):
+    says = {99: "refers to image 99, but it is not listed", None: "image_id: expected int | str, got null"}
+    for image_id, told in says.items():
         scene = flat_scene("segmentation", "visible_mask")
         scene["annotations"][1]["image_id"] = image_id
-        with pytest.raises(InputError, match="refers to it, but it is not listed"):
+        with pytest.raises(InputError, match=re.escape(told)):
             bring(f"d2sa:{cocoa_file(scene)}", tmp_path / f"out-{image_id}", images=photos)
 
 
@@ -390,6 +393,91 @@ def test_ahp(tmp_path: Path) -> None:
     assert np.array_equal(sample.parsing, np.where(person, 5, 0)), "255 takes its neighbour's label, strays are cut"
 
 
+@pytest.mark.parametrize("name", ["../p1", "/p1", "JPEGImages/p1.jpg", ".hidden", "p\x00"])
+def test_ahp_lists_hold_plain_names(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "AHP"
+    for folder in ("JPEGImages", "ImageSets"):
+        (root / folder).mkdir(parents=True)
+    for photo in ("p.1", "p2"):
+        cv2.imwrite(str(root / "JPEGImages" / f"{photo}.jpg"), np.full((HEIGHT, WIDTH, 3), 50, np.uint8))
+        write_png(root / "Annotations" / f"{photo}.png", mask_of(PERSON))
+    (root / "ImageSets" / "train.txt").write_text(f"p.1\n{name}\np2.JPG\n")
+    with pytest.raises(InputError, match=r"train.txt: the name .* can't be a file name"):
+        bring(f"ahp:{root}", tmp_path / "strict")
+    assert bring(f"ahp:{root}", tmp_path / "out", skip_bad=True).samples == 2
+    assert DatasetReader(tmp_path / "out").ids("train") == ["p.1", "p2"]
+    (root / "ImageSets" / "train.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"train.txt: is not UTF-8 text"):
+        bring(f"ahp:{root}", tmp_path / "bytes")
+
+
+def test_folder_with_two_photos_of_one_id(tmp_path: Path, plain_folder: Path) -> None:
+    cv2.imwrite(str(plain_folder / "images" / "a.png"), np.full((HEIGHT, WIDTH, 3), 10, np.uint8))
+    with pytest.raises(InputError, match="another photo has the id a, too"):
+        bring(f"folder:{plain_folder}", tmp_path / "strict")
+    report = bring(f"folder:{plain_folder}", tmp_path / "out", skip_bad=True)
+    assert (report.samples, len(report.bad)) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["images", "amodal", "modal", "complete", "parsing"])
+def test_folder_without_links_that_lead_out(tmp_path: Path, plain_folder: Path, kind: str) -> None:
+    (file,) = (plain_folder / kind).glob("b.*")
+    file.rename(tmp_path / file.name)
+    file.symlink_to(tmp_path / file.name)
+    with pytest.raises(InputError, match="is a link that leads out of"):
+        bring(f"folder:{plain_folder}", tmp_path / "strict")
+    assert bring(f"folder:{plain_folder}", tmp_path / "out", skip_bad=True).samples == 1
+
+
+def test_soft_masks_are_counted(tmp_path: Path, plain_folder: Path) -> None:
+    for kind in ("amodal", "modal"):
+        path = plain_folder / kind / "b.png"
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        mask[0, 0], mask[5, 5] = 100, 160
+        cv2.imwrite(str(path), mask)
+    report = bring(f"folder:{plain_folder}", tmp_path / "out")
+    assert report.soft == 2
+    reader = DatasetReader(tmp_path / "out")
+    assert reader.info["imported"]["soft"] == 2
+    assert np.array_equal(coco.decode(reader.record("test", "b").amodal).astype(bool), mask_of(PERSON))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "webp", "png"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_photos_are_written_upright(tmp_path: Path, plain_folder: Path, suffix: str, orientation: int) -> None:
+    """What viewers show is what every reader of the dataset sees, pixel by pixel."""
+    upright = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
+    upright[:10, :20] = (200, 100, 30)
+    stored = {1: upright, 3: upright[::-1, ::-1], 6: np.rot90(upright)}[orientation]
+    tag = Image.Exif()
+    tag[0x0112] = orientation
+    (plain_folder / "images" / "b.jpg").unlink()
+    file = plain_folder / "images" / f"b.{suffix}"
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, exif=tag.tobytes(), quality=100, lossless=True)
+    report = bring(f"folder:{plain_folder}", tmp_path / "out")
+    reader = DatasetReader(tmp_path / "out")
+    written = reader.record("test", "b").image_path
+    with Image.open(written) as im:
+        assert im.getexif().get(0x0112, 1) == 1
+        pixels = np.asarray(im.convert("RGB"))
+    assert np.abs(pixels.astype(int) - upright).mean() < 3
+    assert np.array_equal(reader.sample("test", "b").image, pixels)
+    assert report.turned == (orientation != 1)
+    assert written.suffix == (".png" if orientation != 1 else f".{suffix}")
+    assert orientation != 1 or written.read_bytes() == file.read_bytes()
+    assert reader.info["imported"].get("turned", 0) == report.turned
+    assert validate(tmp_path / "out") == []
+
+
+def test_an_annotation_before_turning_is_named(tmp_path: Path, photos: Path, cocoa_file: Callable[..., Path]) -> None:
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    (photos / "one.png").unlink()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(photos / "one.png", exif=tag.tobytes())
+    with pytest.raises(InputError, match=r"drawn before the EXIF orientation \(6\) of the photo was applied"):
+        bring(f"cocoa:{cocoa_file(cocoa_scene())}", tmp_path / "out", images=photos)
+
+
 def test_command_line(tmp_path: Path, photos: Path, cocoa_file: Callable[..., Path]) -> None:
     path = cocoa_file(cocoa_scene())
     arguments = [f"cocoa:{path}", "--images", str(photos), "--out", str(tmp_path / "out"), "--quiet"]
@@ -398,7 +486,7 @@ def test_command_line(tmp_path: Path, photos: Path, cocoa_file: Callable[..., Pa
     assert "3 samples of 2 photos" in result.output
     again = CliRunner().invoke(import_, arguments)
     assert isinstance(again.exception, UsageError)
-    assert "not an empty folder" in str(again.exception)
+    assert "the folder is not empty" in str(again.exception)
     arguments[-2] = str(tmp_path / "json")
     shown = CliRunner().invoke(import_, [*arguments, "--json", "--limit", "2"], catch_exceptions=False)
     assert json.loads(shown.stdout)["samples"] == 2

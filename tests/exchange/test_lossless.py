@@ -140,7 +140,7 @@ def test_damaged_exports_are_one_line(
     file.write_text(json.dumps(data))
     with pytest.raises(InputError) as caught:
         write_dataset(open_source(f"d2sa:{file}", images=made.root), tmp_path / "out", "x")
-    assert str(caught.value).startswith(f"{file}: annotation {annotation['id']}: ")
+    assert str(caught.value).startswith(f"{file}: annotation {annotation['id']} (image {image['id']}): ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -45,7 +45,7 @@ def test_pareto_front(up: bool, front: list[tuple[float, float]]) -> None:
 
 @pytest.fixture
 def values(make_run: Any, tmp_path: Path) -> Any:
-    (table,), _ = build_tables(LeaderboardRequest((make_run("a"), make_run("b", 0.1)), tmp_path))
+    (table,), *_ = build_tables(LeaderboardRequest((make_run("a"), make_run("b", 0.1)), tmp_path))
     return sample_values(table)
 
 
@@ -80,7 +80,7 @@ def test_long_names_above_pictures_take_two_lines() -> None:
 
 def test_undefined_samples_are_neither_worst_nor_best(make_run: Any, tmp_path: Path) -> None:
     request = LeaderboardRequest((make_run("a"),), tmp_path, columns=("invisible_iou_mean",))
-    (table,), _ = build_tables(request)
+    (table,), *_ = build_tables(request)
     found = sample_values(table)
     assert found is not None
     chosen = figures.choose_samples(found, ("worst:99",))

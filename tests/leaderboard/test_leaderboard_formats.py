@@ -277,7 +277,7 @@ def test_a_size_is_shown_beside_the_speeds_and_is_no_time(
     protocol = {"size": [64, 64], "deviations": []}
     report.write_text(json.dumps({"methods": methods, "protocol": protocol, "device": "a cpu", "reference": "a"}))
     runs = (make_run("a", method={"parameters": 5_000_000}), make_run("b"))
-    (table,), _ = build_tables(LeaderboardRequest(runs, tmp_path / "out", latency=(report,)))
+    (table,), *_ = build_tables(LeaderboardRequest(runs, tmp_path / "out", latency=(report,)))
     speeds = [c for c in table.columns if c.speed]
     assert [c.id for c in speeds] == ["latency_p50_ms", "latency_ratio", "parameters"]
     assert [c.time for c in speeds] == [True, True, False]

@@ -82,7 +82,7 @@ def test_the_leaderboard_prints_it_in_its_place_and_as_no_mask_metric(
     names = [cell.strip() for cell in head.split("|")[3:-1]]
     assert names[1:4] == ["PSNR invisible (dB) ↑", "contrast, human ↓", "SSIM invisible ↑"]
     request = LeaderboardRequest((runs / "a",), tmp_path / "x", columns=("dists_human",))
-    ((table,), _) = build_tables(request)
+    (table,), *_ = build_tables(request)
     assert table.column("dists_human").region == "content"
     section = look_into(table, ())
     assert section.of_region["mask"] is None
@@ -99,7 +99,7 @@ def test_a_record_with_a_metric_that_is_not_installed_loads_and_prints(runs: Pat
     for record, region in ((joint, None), (content, "content")):
         spec = spec_of_record("dists_human", record.metrics["dists_human"], record.task)
         assert (spec.region, spec.terms, spec.higher_is_better) == (region, None, False)
-    ((table,), _) = build_tables(LeaderboardRequest((runs / "a",), tmp_path / "x", columns=("dists_human",)))
+    (table,), *_ = build_tables(LeaderboardRequest((runs / "a",), tmp_path / "x", columns=("dists_human",)))
     assert look_into(table, ()).of_region == {"mask": None, "content": None}
     for commandline in (("compare", runs / "a", runs / "a"), ("score", runs / "b", "--data", tiny, "--json")):
         assert command(None, *commandline)

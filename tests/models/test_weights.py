@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,31 @@ def test_broken_files_are_one_line(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"its format is 'other 3', not '{FORMAT}'"):
         load_weights(saved)
     rewrite(saved, format=FORMAT, config="{")
-    with pytest.raises(InputError, match="metadata is broken"):
+    with pytest.raises(InputError, match="config: not valid JSON"):
         load_weights(saved)
     rewrite(saved, config='{"depth": 9}')
     with pytest.raises(InputError, match="configuration is unknown"):
         load_weights(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"template_count": 1_000_000}, "template_count is 1000000"),
+        ({"template_count": 65_000}, r"has shape .*, not \(65000"),
+        ({"width": "16"}, "width: expected int, got str"),
+        ({"width": -1}, "width is -1"),
+        ({"width": None}, "width: expected int, got null"),
+        ({"size": float("nan")}, "can't be stored"),
+    ],
+)
+def test_a_hostile_configuration_allocates_nothing(saved: Path, change: dict[str, object], says: str) -> None:
+    config = json.loads(metadata_of(saved)["config"])
+    rewrite(saved, config=json.dumps(config | change))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=says):
+        load_weights(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
 def test_variances_beyond_half_precision_are_kept(tmp_path: Path) -> None:

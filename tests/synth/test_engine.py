@@ -54,7 +54,7 @@ def test_what_a_worker_raises_comes_back(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_told(name: str) -> None:
-    with pytest.raises(DeoccError, match=r"a worker process was killed .*--resume"):
+    with pytest.raises(DeoccError, match=r"a worker process was killed .*fewer --workers"):
         list(engine.run(functools.partial, (os._exit,), [1, 2, 3], workers=2, engine=name))
 
 

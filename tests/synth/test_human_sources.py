@@ -385,7 +385,7 @@ def test_cihp_category_out_of_range_is_listed_and_told(tmp_path: Path) -> None:
     assert "label id 20 is out of range: CIHP" in message(lambda: source.peek("cihp-a-0"))
 
 
-@pytest.mark.parametrize("kind", ["lip", "folder", "atr", "ahp", "cihp"])
+@pytest.mark.parametrize("kind", ["lip", "folder", "atr", "cihp"])
 def test_colour_label_is_refused(tmp_path: Path, kind: str) -> None:
     make_all(tmp_path)
     label = label_path(tmp_path, kind)
@@ -552,3 +552,104 @@ def test_drawn_humans() -> None:
 def test_cihp_figures_use_torso_skin() -> None:
     # The fixtures above rest on it.
     assert CIHP.names[10] == "torso-skin"
+
+
+@pytest.mark.parametrize("stem", ["a\nb", "\x1b[2J", "x" * 199, "a\\b"])
+def test_a_photo_whose_name_can_not_be_a_sample_is_refused_or_listed(tmp_path: Path, stem: str) -> None:
+    root = tmp_path / "in"
+    for name in ("good", stem):
+        photo(root / f"images/{name}.png")
+        palette_png(root / f"parsing/{name}.png", figure((5, 9)))
+    spec = SynthSpec((f"folder:{root}",), ("shapes:10",), size=64, min_height=10, splits={"test": 1.0})
+    with pytest.raises(InputError, match="can't be part of a file name") as caught:
+        make_plan(spec)
+    assert "\n" not in str(caught.value)
+    plan = make_plan(spec, skip_bad=True)
+    assert [e.id for e in plan.accepted] == ["folder-good"]
+    assert any("can't be part of a file name" in reason for _, _, reason in plan.rejected)
+
+
+# Masks and photos that are not stored as they are shown
+
+
+def soft_mask(path: Path, mask: np.ndarray) -> None:
+    """White on the person, 160 on its left edge, 100 on the three columns to the left of it."""
+    levels = np.where(mask, 255, 0).astype(np.uint8)
+    x = int(np.flatnonzero(mask.any(axis=0))[0])
+    rows = mask.any(axis=1)
+    levels[rows, x], levels[rows, x - 3 : x] = 160, 100
+    grey_png(path, levels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "photos", "labels"), [("folder", "images", "masks"), ("ahp", "JPEGImages", "Annotations")]
+)
+def test_soft_masks_are_read_at_half_and_noted(tmp_path: Path, kind: str, photos: str, labels: str) -> None:
+    photo(tmp_path / photos / "a.jpg")
+    photo(tmp_path / photos / "b.jpg")
+    soft_mask(tmp_path / labels / "a.png", LIP_FIGURE > 0)
+    grey_png(tmp_path / labels / "b.png", (LIP_FIGURE > 0).astype(np.uint8))
+    source = open_humans(f"{kind}:{tmp_path}")
+    assert [source.peek(f"{kind}-{i}").soft for i in "ab"] == [True, False]
+    for i in "ab":
+        assert np.array_equal(source.load(f"{kind}-{i}").mask, LIP_FIGURE > 0)
+
+
+def test_unknown_pixels_of_ahp_are_not_the_person(tmp_path: Path) -> None:
+    photo(tmp_path / "JPEGImages/a.jpg")
+    ids = (LIP_FIGURE > 0).astype(np.uint8)
+    ids[:, :10] = 255
+    grey_png(tmp_path / "Annotations/a.png", ids)
+    assert np.array_equal(open_humans(f"ahp:{tmp_path}").load("ahp-a").mask, LIP_FIGURE > 0)
+    grey_png(tmp_path / "Annotations/a.png", np.where(LIP_FIGURE > 0, np.uint8(255), np.uint8(0)))
+    assert np.array_equal(open_humans(f"ahp:{tmp_path}").load("ahp-a").mask, LIP_FIGURE > 0)
+    rainbow = np.random.default_rng(0).integers(0, 255, (H, W, 3), dtype=np.uint8)
+    Image.fromarray(rainbow).save(tmp_path / "Annotations/a.png")
+    assert "colour picture" in message(lambda: open_humans(f"ahp:{tmp_path}").peek("ahp-a"))
+
+
+def turn(path: Path) -> None:
+    """Store a photo with the EXIF orientation 6; viewers show it as before."""
+    shown = np.asarray(Image.open(path))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(shown))).save(path, exif=exif, quality=95)
+
+
+@pytest.mark.parametrize(("kind", "photos", "labels"), [("folder", "images", "parsing"), ("cihp", "images", "labels")])
+def test_turned_photos_are_upright_and_noted(tmp_path: Path, kind: str, photos: str, labels: str) -> None:
+    picture, label = pair(tmp_path, photos, labels, "a")
+    upright = open_humans(f"{kind}:{tmp_path}")
+    (human_id,) = upright.ids()
+    before = upright.load(human_id)
+    assert not upright.peek(human_id).turned
+    turn(picture)
+    source = open_humans(f"{kind}:{tmp_path}")
+    assert source.peek(human_id).turned
+    after = source.load(human_id)
+    assert after.image.shape == (H, W, 3)
+    assert np.abs(after.image.astype(int) - before.image).mean() < 12
+    palette_png(label, np.ascontiguousarray(np.rot90(LIP_FIGURE)))
+    for read in (source.peek, source.load):
+        assert "before the EXIF orientation (6)" in message(lambda read=read: read(human_id))
+
+
+@pytest.mark.parametrize("value", [-1, 65_536, 2**31 - 1])
+def test_wide_instance_values_are_bounded(tmp_path: Path, value: int) -> None:
+    photo(tmp_path / "Images/a.jpg")
+    wide = np.where(LIP_FIGURE > 0, value, 0).astype(np.int32)
+    label = tmp_path / "Instance_ids/a.tif"
+    label.parent.mkdir()
+    Image.fromarray(wide).save(label)
+    label.rename(label.with_suffix(".png"))
+    source = open_humans(f"cihp:{tmp_path}")
+    assert source.ids() == ["cihp-a-0"]
+    assert "beyond 16 bits" in message(lambda: source.peek("cihp-a-0"))
+
+
+def test_wide_categories_do_not_wrap(tmp_path: Path) -> None:
+    photo(tmp_path / "Images/a.jpg")
+    grey_png(tmp_path / "Category_ids/x.png", np.zeros((1, 1), np.uint8)).unlink()
+    Image.fromarray(np.where(LIP_FIGURE > 0, 256 + 5, 0).astype(np.uint16)).save(tmp_path / "Category_ids/a.png")
+    source = open_humans(f"cihp:{tmp_path}")
+    assert "label id 261 is out of range" in message(lambda: source.peek("cihp-a-0"))

@@ -171,12 +171,21 @@ def test_bad_specs_give_one_clear_line(spec: str, error: type[DeoccError], told:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [{}], "annotations": [], "categories": []}'])
-def test_bad_coco_files_give_one_clear_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", r"not valid JSON \(line 1"),
+        ("[]", "must be an object.*give a COCO instances file"),
+        ('{"images": []}', "lacks annotations; give a COCO instances file"),
+        ('{"images": [{}], "annotations": [], "categories": []}', "image entry 1: lacks id"),
+        ('{"images": {}, "annotations": [], "categories": []}', "images: expected array, got object"),
+    ],
+)
+def test_bad_coco_files_give_one_clear_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "images").mkdir()
     path = tmp_path / "instances.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"instances\.json.*give a COCO instances file"):
+    with pytest.raises(InputError, match=rf"instances\.json: {told}"):
         open_occluders(f"coco:{path}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 from deocc_bench.core import images, masks
@@ -22,6 +23,7 @@ from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.synth.plan import make_plan
 from deocc_bench.synth.run import WORK, synthesise
 from deocc_bench.synth.spec import RatioBin, SynthSpec
+from deocc_bench.synth.synth_commands import _summary as summary_text
 
 SPLITS = {"train": 0.5, "test": 0.5}
 CLI = [sys.executable, "-m", "deocc_bench.cli"]
@@ -226,6 +228,31 @@ def test_options_do_what_they_say(photos: Path, tmp_path: Path) -> None:
         assert s["initial_iou"] == 1
         assert sum(o["behind"] for o in s["occluders"]) == 1
         assert s["parts_hidden"]["pants"] >= 0.6
+
+
+def test_soft_masks_and_turned_photos_are_told(tmp_path: Path, undisturbed: Path) -> None:
+    person(tmp_path / "in", "a", 1)
+    person(tmp_path / "in", "b", 2)
+    (tmp_path / "in/masks").mkdir()
+    for name in "ab":
+        label = images.read_indices(tmp_path / f"in/parsing/{name}.png")
+        images.write_png(tmp_path / f"in/masks/{name}.png", label > 0)
+    images.write_png(tmp_path / "in/masks/a.png", cv2.blur((label > 0).astype(np.uint8) * 255, (3, 3)))
+    shutil.rmtree(tmp_path / "in/parsing")
+    shown = Image.open(tmp_path / "in/images/b.png")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    shown.rotate(180).save(tmp_path / "in/images/b.png", exif=exif)
+    spec = spec_for(tmp_path / "in", splits={"test": 1.0}, variants=1)
+    info = synthesise(spec, tmp_path / "data", quiet=True)
+    (source,) = info["sources"]["humans"]
+    assert (source["soft_masks"], source["turned_photos"]) == (1, 1)
+    told = summary_text(info, tmp_path / "data").splitlines()
+    assert "1 masks were soft, read at half of white" in told
+    assert "1 photos were turned upright by their EXIF orientation" in told
+    # Ordinary datasets keep their bytes.
+    (ordinary,) = DatasetReader(undisturbed).info["sources"]["humans"]
+    assert not {"soft_masks", "turned_photos"} & ordinary.keys()
 
 
 def test_native_size(photos: Path, tmp_path: Path) -> None:

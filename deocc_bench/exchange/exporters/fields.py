@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from deocc_bench.core.dataset import SampleRecord, annotation_path
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.files import require_empty
 from deocc_bench.core.json_files import is_whole
+from deocc_bench.core.lock import output_folder
 
 _CURE = "give the dataset real images, or leave the sample out"
 
@@ -53,8 +53,8 @@ def category(record: SampleRecord) -> str:
 
 def whole(notes: Mapping[str, Any], key: str, default: int) -> int:
     """A whole number from the free-form notes of a sample; `default` if it is something else."""
-    value = notes.get(key)
-    return int(value) if value is not None and (isinstance(value, bool) or is_whole(value)) else default
+    value: Any = notes.get(key)
+    return int(value) if isinstance(value, bool) or is_whole(value) else default
 
 
 @contextmanager
@@ -93,24 +93,15 @@ def targets(splits: Sequence[str], out: Path) -> dict[str, Path]:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[None]:
-    """Write an export into a new or empty folder; if the block fails, what it wrote is removed.
+    """Write an export into a new or empty folder; if the block fails or is stopped, what it wrote is removed.
 
     Raises:
         UsageError: the folder is not empty.
+        DeoccError: another run uses the folder, or it is not writable.
     """
-    require_empty(out)
-    existed = out.exists()
-    try:
+    with output_folder(out, discard=True):
+        require_empty(out)
         yield
-    except BaseException:
-        for path in out.iterdir() if out.is_dir() else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        if not existed and out.is_dir():
-            out.rmdir()
-        raise
 
 
 def picture(path: Path) -> tuple[str, bytes]:

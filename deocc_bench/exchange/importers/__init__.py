@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from deocc_bench.core.errors import UsageError
+from deocc_bench.core.errors import InputError, UsageError
+from deocc_bench.core.json_files import is_text
+from deocc_bench.core.paths import is_safe_id
 from deocc_bench.core.registry import Registry
 from deocc_bench.exchange import options
 from deocc_bench.exchange.importers.annotated import Bad, Item
@@ -38,7 +40,7 @@ def open_source(source: str, **values: Any) -> Iterable[Item | Bad]:
         values: options of the kind.
 
     Raises:
-        UsageError: the kind is unknown, the path is missing, or the kind has no such option.
+        UsageError: the kind is unknown, the path is missing, or the kind has no such option or value of it.
         InputError: a file is missing or broken.
     """
     kind, colon, path = source.partition(":")
@@ -46,4 +48,12 @@ def open_source(source: str, **values: Any) -> Iterable[Item | Bad]:
         raise UsageError(f"{source!r}: write KIND:PATH, with KIND one of {', '.join(IMPORTERS.names())}")
     read: Callable[..., Iterable[Item | Bad]] = IMPORTERS.load(kind)
     options.check(kind, read, values)
+    if values.get("split") is not None and not is_safe_id(values["split"]):
+        raise UsageError(f"--split {values['split']!r}: the name of a split must be a plain file name")
+    if not is_text(values.get("licence", ""), longest=1000):
+        raise UsageError("--licence: must be a short plain text")
+    try:
+        Path(path).exists()
+    except OSError as error:
+        raise InputError(path, f"can't be read ({error.strerror})", "check the path") from error
     return read(Path(path), **values)

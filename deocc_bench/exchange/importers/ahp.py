@@ -13,7 +13,10 @@ from pathlib import Path
 
 from deocc_bench.core import masks
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.mask_files import read_mask
+from deocc_bench.core.images import IMAGE_SUFFIXES
+from deocc_bench.core.mask_files import read_mask_file
+from deocc_bench.core.paths import check_inside, safe_id
+from deocc_bench.core.reading import read_file
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
 
 
@@ -28,18 +31,35 @@ def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator
     if not (root / "JPEGImages").is_dir() or not lists:
         raise InputError(path, "has no JPEGImages with ImageSets/*.txt", "give the folder of AHP")
     for listed in lists:
-        for name in listed.read_text().split():
+        for name in _names(listed):
             try:
-                item = _item(root, Path(name).stem, split or listed.stem, licence)
+                item = _item(root, _plain(name, listed), split or listed.stem, licence)
                 yield consistent(item, str(root / "Annotations" / f"{item.id}.png"))
             except InputError as error:
                 yield Bad(error)
 
 
+def _names(listed: Path) -> list[str]:
+    try:
+        return read_file(listed).decode("utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise InputError(listed, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
+
+
+def _plain(name: str, listed: Path) -> str:
+    """The id of a listed name, which may have the suffix of a photo."""
+    stem, dot, suffix = name.rpartition(".")
+    listed_id = stem if f".{suffix}".lower() in IMAGE_SUFFIXES and dot else name
+    return safe_id(listed_id, listed, "name", "list plain names without folders, or use --skip-bad")
+
+
 def _item(root: Path, name: str, split: str, licence: str) -> Item:
-    photo = root / "JPEGImages" / f"{name}.jpg"
-    whole = masks.encode(read_mask(root / "Annotations" / f"{name}.png"))
+    photo, mask = root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.png"
     parsing = root / "PseudoParsingAnnotations" / f"{name}.png"
+    for file in (photo, mask, parsing):
+        check_inside(root, file)
+    read = read_mask_file(mask)
+    whole = masks.encode(read.mask)
     height, width = whole["size"]
     return Item(
         id=name,
@@ -51,6 +71,7 @@ def _item(root: Path, name: str, split: str, licence: str) -> Item:
         modal=whole,
         licence=licence or "AHP: non-commercial research only",
         complete=photo,
-        parsing=parsing if parsing.is_file() else None,
+        parsing=parsing if parsing.exists() else None,
+        soft=int(read.soft),
         notes={"kind": "ahp"},
     )

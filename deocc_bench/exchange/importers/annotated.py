@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,13 +18,6 @@ from deocc_bench.core.masks import RLE
 
 # If more than this share of the visible mask is outside the amodal mask, the item is rejected instead of clipped.
 _CONTRADICTION = 0.5
-_PERSON_WORDS = frozenset(
-    {
-        *("person", "persons", "people", "human", "man", "men", "woman", "women", "boy", "boys", "girl", "girls"),
-        *("child", "children", "kid", "kids", "baby", "lady", "gentleman", "guy", "player", "rider", "cyclist"),
-        *("pedestrian", "skier", "surfer"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -59,6 +51,8 @@ class Item:
         occluders: as in the annotation of a dataset; None: unknown.
         complete, parsing, initial: files or masks, if the source has them.
         clipped: number of visible pixels outside the amodal mask that were removed.
+        soft: number of mask files with grey levels, which were read at half of white.
+        renamed: whether the id is the source's with characters encoded that a file name can't have.
         notes: content of `provenance` in the annotation.
         kept: fields preserved by our own export.
     """
@@ -79,6 +73,8 @@ class Item:
     parsing: Path | None = None
     initial: RLE | None = None
     clipped: int = 0
+    soft: int = 0
+    renamed: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     kept: Kept = Kept()
 
@@ -90,56 +86,21 @@ class Bad:
     error: InputError
 
 
-def is_person(name: str) -> bool:
-    """Whether a free-text category name ("man ", "person-sitting") is that of a person."""
-    return not _PERSON_WORDS.isdisjoint(re.findall(r"[a-z]+", name.lower()))
-
-
-def find_photo(folder: Path, file_name: str, where: str) -> Path:
-    """Find a photo: `folder / file_name`, or the base name in `folder`, because releases differ in their paths.
-
-    Raises:
-        InputError: neither exists.
-    """
-    for candidate in (folder / file_name, folder / Path(file_name).name):
-        if candidate.is_file():
-            return candidate
-    raise InputError(where, f"its photo {file_name} is not in {folder}", "check --images, or use --skip-bad")
-
-
-def number(value: Any, where: str, what: str) -> float:
-    """Convert a number, which may be a string in some COCOA files.
-
-    Raises:
-        InputError: the value is not a number.
-    """
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(where, f"{what} must be a number, got {value!r}", "fix the file, or use --skip-bad") from None
-
-
 def read_rle(segmentation: Any, size: tuple[int, int], where: str, what: str) -> RLE:
     """Convert any COCO segmentation to RLE: polygons, a single flat polygon, or RLE of either kind.
 
     Raises:
         InputError: the segmentation is invalid, or its size is not that of the photo.
     """
-    cure = "fix the file, or use --skip-bad"
     try:
-        if isinstance(segmentation, list) and segmentation:
-            polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
-            odd = next((p for p in polygons if len(p) % 2), None)
-            if odd is not None:
-                raise InputError(where, f"{what}: a polygon has {len(odd)} numbers, not pairs", cure)
-            segmentation = [[float(v) for v in p] for p in polygons]
-            if not np.isfinite(np.concatenate([np.array(p) for p in segmentation])).all():
-                raise InputError(where, f"{what}: a polygon contains NaN or infinity", cure)
         return masks.from_coco(segmentation, *size)
-    except InputError:
-        raise
-    except (DeoccError, ValueError, TypeError, IndexError) as error:
-        raise InputError(where, f"{what}: {error}", cure) from error
+    except DeoccError as error:
+        raise InputError(where, f"{what}: {error}", "fix the file, or use --skip-bad") from error
+
+
+def nothing(size: tuple[int, int]) -> RLE:
+    """An empty mask of (height, width)."""
+    return masks.encode(np.zeros(size, bool))
 
 
 def minus(a: RLE, b: RLE) -> RLE:
@@ -174,7 +135,17 @@ def with_occluders(items: Sequence[Item], order: Mapping[str, int] | None = None
         order: depth of each item id, lower is nearer. By default, an item that occludes another one is nearer.
     """
     hidden = {i.id: minus(i.amodal, i.modal) for i in items}
-    fronts = {i.id: [o for o in items if o.id != i.id and _meet(hidden[i.id], o.modal)] for i in items}
+    boxes = {i.id: (masks.bbox(hidden[i.id]), masks.bbox(i.modal)) for i in items}
+    fronts = {
+        i.id: [
+            o
+            for o in items
+            if o.id != i.id
+            and _overlap(boxes[i.id][0], boxes[o.id][1])
+            and masks.area(masks.intersection([hidden[i.id], o.modal]))
+        ]
+        for i in items
+    }
     result = []
     for item in items:
         if item.occluders is not None:
@@ -232,8 +203,6 @@ def fit_parsing(parsing: np.ndarray, amodal: np.ndarray, where: str) -> np.ndarr
     return np.where(amodal, label_of[nearest], np.uint8(0))
 
 
-def _meet(a: RLE, b: RLE) -> bool:
-    ax, ay, aw, ah = masks.bbox(a)
-    bx, by, bw, bh = masks.bbox(b)
-    apart = ax >= bx + bw or bx >= ax + aw or ay >= by + bh or by >= ay + ah
-    return not apart and masks.area(masks.intersection([a, b])) > 0
+def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether two boxes [x, y, width, height] overlap."""
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]

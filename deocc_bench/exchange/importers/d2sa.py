@@ -8,21 +8,32 @@ Source of the schema: Follmann et al., "Learning to see the invisible" (WACV 201
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.json_files import is_text
 from deocc_bench.core.masks import RLE
 from deocc_bench.exchange.extension import restored
-from deocc_bench.exchange.importers.annotated import Bad, Item, consistent, number, read_rle
+from deocc_bench.exchange.importers.annotated import Bad, Item, consistent, read_rle
+from deocc_bench.exchange.importers.entries import CURE, FlatFields, Listing, Names, ReadMasks, fields_of, id_key, whole
+from deocc_bench.exchange.importers.names import component
 from deocc_bench.exchange.importers.release import Photo, Release, visible
 
-# (annotation, (height, width), where) -> (amodal, modal)
-ReadMasks = Callable[[Mapping[str, Any], tuple[int, int], str], tuple[RLE, RLE]]
-
+# Fields that tell what is visible.
+VISIBLE = ("visible_mask", "invisible_mask", "occlude_rate")
 # Depth-order fields, which are kept in the provenance.
 _DEPTH = ("oco_id", "ico_id", "layer_order")
+
+
+class _Entry(NamedTuple):
+    """An annotation, its place in messages, and whether its id had to be encoded to be kept at all."""
+
+    fields: FlatFields
+    where: str
+    encoded: bool
 
 
 def read(
@@ -41,67 +52,110 @@ def read(
         InputError: the file is missing or has another schema.
     """
     release = Release.open("d2sa", path, images=images, regions=regions, split=split, licence=licence)
-    yield from read_flat(release, masks_of)
+    yield from read_flat(release, masks_of, VISIBLE)
 
 
-def read_flat(release: Release, read_masks: ReadMasks) -> Iterator[Item | Bad]:
-    """Yield the items of a COCO-style file; `read_masks` reads the masks of its dialect."""
-    categories = _names(release.content.get("categories", ()))
-    licences = _names(release.content.get("licenses", ()))
-    for group in _by_photo(release.content["annotations"]):
+def read_flat(release: Release, read_masks: ReadMasks, visible_keys: Sequence[str]) -> Iterator[Item | Bad]:
+    """Yield the items of a COCO-style file.
+
+    Args:
+        read_masks: reads the masks of its dialect.
+        visible_keys: fields of its dialect that tell what is visible.
+
+    Raises:
+        InputError: no annotation tells what is visible, or a list is none.
+    """
+    release.require_visible(visible_keys, release.content["annotations"])
+    categories = Listing.read(release.content.get("categories"), release.path, "categories")
+    licences = Listing.read(release.content.get("licenses"), release.path, "licenses")
+    yield from map(Bad, (*release.photos.errors, *categories.errors))
+    names = Names(categories), Names(licences)
+    groups: dict[str, list[_Entry]] = {}
+    for entry in _entries(release):
+        if isinstance(entry, Bad):
+            yield entry
+            continue
         try:
-            photo = release.photo(group[0].get("image_id"))
+            groups.setdefault(release.key_of(entry.fields.image_id, entry.where), []).append(entry)
         except InputError as error:
             yield Bad(error)
-            continue
-        items: list[Item] = []
-        for k, annotation in enumerate(group, start=1):
-            at = f"{release.path}: annotation {annotation.get('id', k)}"
-            try:
-                amodal, modal = _masks(annotation, photo.size, at, read_masks)
-                item = Item(
-                    id=f"{photo.stem}-{annotation.get('id', k)}",
-                    split=release.split,
-                    group_id=photo.stem,
-                    photo=photo.file,
-                    size=photo.size,
-                    amodal=amodal,
-                    modal=modal,
-                    category=categories.get(annotation.get("category_id"), "unnamed").strip().lower(),
-                    licence=licences.get(photo.entry.get("license"), release.licence),
-                    notes=_notes(release.kind, photo, annotation),
-                )
-                items.append(consistent(restored(item, annotation, photo, release, at), at))
-            except InputError as error:
-                yield Bad(error)
-        yield from release.chosen(items)
+    for key, group in groups.items():
+        if key not in release.photos.wrong:  # told above
+            yield from _of_photo(release, key, group, read_masks, names)
 
 
-def _names(entries: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
-    """Names of categories or licences by id."""
-    return {e["id"]: str(e.get("name", e["id"])) for e in entries if "id" in e}
+def _entries(release: Release) -> Iterator[_Entry | Bad]:
+    """The annotations of the file; a second one with the same id is bad."""
+    seen: set[str] = set()
+    for k, value in enumerate(release.content["annotations"], start=1):
+        at = f"{release.path}: {_name(value, k)}"
+        foreign = value.get("id") if isinstance(value, dict) else None
+        encoded = isinstance(foreign, str) and not is_text(foreign)
+        try:
+            fields = fields_of({**value, "id": component(str(foreign))} if encoded else value, FlatFields, at)
+            if fields.id is not None:
+                key = id_key(fields.id, at, "id")
+                if key in seen:
+                    raise InputError(at, f"two annotations have the id {fields.id!r}", CURE)
+                seen.add(key)
+            yield _Entry(fields, at, encoded)
+        except InputError as error:
+            yield Bad(error)
 
 
-def _by_photo(annotations: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    groups: dict[Any, list[Mapping[str, Any]]] = {}
-    for annotation in annotations:
-        image_id = annotation.get("image_id")
-        groups.setdefault(image_id if isinstance(image_id, int | str) else repr(image_id), []).append(annotation)
-    return list(groups.values())
+def _name(value: Any, k: int) -> str:
+    """How messages name an annotation."""
+    if not isinstance(value, dict) or value.get("id") is None:
+        return f"entry {k} of annotations"
+    return f"annotation {reprlib.repr(value['id'])} (image {reprlib.repr(value.get('image_id'))})"
 
 
-def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str, read_masks: ReadMasks) -> tuple[RLE, RLE]:
-    if int(number(annotation.get("iscrowd", 0), where, "iscrowd")):
+def _of_photo(
+    release: Release, key: str, group: Sequence[_Entry], read_masks: ReadMasks, names: tuple[Names, Names]
+) -> Iterator[Item | Bad]:
+    """The items of a photo."""
+    try:
+        photo = release.photo(key)
+        licence = names[1].of(photo.entry.license, photo.where, "license", release.licence)
+    except InputError as error:
+        yield Bad(error)
+        return
+    items: list[Item] = []
+    for k, (fields, at, encoded) in enumerate(group, start=1):
+        try:
+            amodal, modal = _masks(fields, photo.size, at, read_masks)
+            foreign = f"{photo.label}-{k if fields.id is None else fields.id}"
+            item = Item(
+                id=component(foreign),
+                split=release.split,
+                group_id=photo.label,
+                photo=photo.file,
+                size=photo.size,
+                amodal=amodal,
+                modal=modal,
+                category=names[0].of(fields.category_id, at, "category_id", "unnamed").strip().lower(),
+                licence=licence,
+                renamed=encoded or component(foreign) != foreign,
+                notes=_notes(release.kind, photo, fields),
+            )
+            items.append(consistent(restored(item, fields.deocc_bench, photo, release, at), at))
+        except InputError as error:
+            yield Bad(error)
+    yield from release.chosen(items)
+
+
+def _masks(fields: FlatFields, size: tuple[int, int], where: str, read_masks: ReadMasks) -> tuple[RLE, RLE]:
+    if fields.iscrowd is not None and whole(fields.iscrowd, where, "iscrowd"):
         raise InputError(where, "is a crowd (iscrowd), not a single object", "use --skip-bad")
-    return read_masks(annotation, size, where)
+    return read_masks(fields, size, where)
 
 
-def _notes(kind: str, photo: Photo, annotation: Mapping[str, Any]) -> dict[str, Any]:
-    notes = {"kind": kind, "image_id": photo.entry["id"], "annotation_id": annotation.get("id")}
-    return notes | {key: annotation[key] for key in _DEPTH if key in annotation}
+def _notes(kind: str, photo: Photo, fields: FlatFields) -> dict[str, Any]:
+    depth = {key: getattr(fields, key) for key in _DEPTH if getattr(fields, key) is not None}
+    return {"kind": kind, "image_id": photo.entry.id, "annotation_id": fields.id, **depth}
 
 
-def masks_of(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
+def masks_of(fields: FlatFields, size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
     """Amodal and modal mask of a D2SA annotation."""
-    amodal = read_rle(annotation.get("segmentation"), size, where, "segmentation")
-    return amodal, visible(annotation, amodal, size, where)
+    amodal = read_rle(fields.segmentation, size, where, "segmentation")
+    return amodal, visible(fields, amodal, size, where)

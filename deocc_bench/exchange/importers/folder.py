@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deocc_bench.core import images, mask_files, masks
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
+from deocc_bench.core.paths import check_inside
 from deocc_bench.core.pixels import Header, open_image
 from deocc_bench.exchange.importers.annotated import Bad, Item, consistent
+from deocc_bench.exchange.importers.names import component
 
 
 def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator[Item | Bad]:
@@ -25,8 +28,11 @@ def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator
     photos = sorted(p for p in (path / "images").iterdir() if p.suffix.lower() in images.IMAGE_SUFFIXES)
     if not photos:
         raise InputError(path / "images", "has no photos", f"supported file types: {', '.join(images.IMAGE_SUFFIXES)}")
+    stems = Counter(photo.stem for photo in photos)
     for photo in photos:
         try:
+            if stems[photo.stem] > 1:
+                raise InputError(photo, f"another photo has the id {photo.stem}, too", "rename one, and its masks")
             yield consistent(_item(path, photo, split or "test", licence), str(path / "amodal" / f"{photo.stem}.png"))
         except InputError as error:
             yield Bad(error)
@@ -34,26 +40,41 @@ def read(path: Path, *, split: str | None = None, licence: str = "") -> Iterator
 
 def _item(root: Path, photo: Path, split: str, licence: str) -> Item:
     name = photo.stem
+    check_inside(root, photo)
     header = open_image(photo).header
-    parsing, initial = root / "parsing" / f"{name}.png", root / "initial" / f"{name}.png"
-    complete = next((p for s in images.IMAGE_SUFFIXES if (p := root / "complete" / f"{name}{s}").is_file()), None)
+    amodal, soft_amodal = _mask(root, "amodal", header, photo)
+    modal, soft_modal = _mask(root, "modal", header, photo)
+    initial, soft_initial = _mask(root, "initial", header, photo) if _optional(root, "initial", name) else (None, False)
     return Item(
-        id=name,
+        id=component(name),
         split=split,
-        group_id=name,
+        group_id=component(name),
         photo=photo,
         size=header.size,
-        amodal=_mask(root / "amodal" / f"{name}.png", header, photo),
-        modal=_mask(root / "modal" / f"{name}.png", header, photo),
+        amodal=amodal,
+        modal=modal,
         licence=licence,
-        complete=complete,
-        parsing=parsing if parsing.is_file() else None,
-        initial=_mask(initial, header, photo) if initial.is_file() else None,
+        complete=_optional(root, "complete", name, images.IMAGE_SUFFIXES),
+        parsing=_optional(root, "parsing", name),
+        initial=initial,
+        soft=soft_amodal + soft_modal + soft_initial,
+        renamed=component(name) != name,
         notes={"kind": "folder"},
     )
 
 
-def _mask(path: Path, header: Header, photo: Path) -> RLE:
-    mask = mask_files.read_mask(path)
-    mask_files.check_fits(mask, header, path, photo)
-    return masks.encode(mask)
+def _optional(root: Path, kind: str, name: str, suffixes: Sequence[str] = (".png",)) -> Path | None:
+    """The file of a kind that not every photo has."""
+    file = next((p for s in suffixes if (p := root / kind / f"{name}{s}").exists()), None)
+    if file is not None:
+        check_inside(root, file)
+    return file
+
+
+def _mask(root: Path, kind: str, header: Header, photo: Path) -> tuple[RLE, bool]:
+    """(mask, whether it is soft)."""
+    path = root / kind / f"{photo.stem}.png"
+    check_inside(root, path)
+    read = mask_files.read_mask_file(path)
+    mask_files.check_fits(read.mask, header, path, photo)
+    return masks.encode(read.mask), read.soft

@@ -9,15 +9,15 @@ docs/formats.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.masks import RLE
 from deocc_bench.exchange.importers.annotated import Bad, Item, read_rle
 from deocc_bench.exchange.importers.d2sa import read_flat
-from deocc_bench.exchange.importers.release import Release
+from deocc_bench.exchange.importers.entries import FlatFields
+from deocc_bench.exchange.importers.release import Release, part
 
 
 def read(
@@ -30,12 +30,12 @@ def read(
         InputError: the file is missing or has another schema.
     """
     release = Release.open("kins", path, images=images, regions=regions, split=split, licence=licence)
-    yield from read_flat(release, _masks)
+    yield from read_flat(release, _masks, ("inmodal_seg", "i_segm"))
 
 
-def _masks(annotation: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
-    amodal = annotation.get("a_segm") or annotation.get("segmentation")
-    modal = annotation.get("i_segm") or annotation.get("inmodal_seg")
-    if not amodal or not modal:
+def _masks(fields: FlatFields, size: tuple[int, int], where: str) -> tuple[RLE, RLE]:
+    amodal = fields.segmentation if fields.a_segm is None else fields.a_segm
+    modal = fields.inmodal_seg if fields.i_segm is None else fields.i_segm
+    if amodal is None or modal is None:
         raise InputError(where, "has no amodal mask or no visible mask", "give a KINS file, or use --skip-bad")
-    return read_rle(amodal, size, where, "amodal mask"), read_rle(modal, size, where, "visible mask")
+    return read_rle(amodal, size, where, "amodal mask"), part(modal, size, where, "visible mask")

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.json_files import read_json
 from deocc_bench.core.masks import RLE
+from deocc_bench.core.pixels import check_size
 from deocc_bench.core.registry import unknown
-from deocc_bench.exchange.importers.annotated import (
-    Item,
-    find_photo,
-    is_person,
-    minus,
+from deocc_bench.exchange.importers.annotated import Bad, Item, minus, nothing, read_rle, with_occluders
+from deocc_bench.exchange.importers.entries import (
+    CURE,
+    FlatFields,
+    Id,
+    ImageFields,
+    Listing,
+    RegionFields,
+    annotation_file,
+    fields_of,
+    id_key,
     number,
-    read_rle,
-    with_occluders,
+    text,
+    whole,
 )
+from deocc_bench.exchange.importers.people import is_person
+from deocc_bench.exchange.importers.photo_files import PhotoFolder
 
 REGIONS = ("all", "persons")
-_CURE = "fix the file, or use --skip-bad"
 
 
 class Photo(NamedTuple):
-    """A listed photo: its entry, file, annotated (height, width), and its name in messages."""
+    """A listed photo.
 
-    entry: Mapping[str, Any]
+    Args:
+        entry: its fields in the file.
+        file: its file.
+        size: (height, width) as annotated.
+        label: a name that no other photo of the file has.
+        where: its place in messages.
+    """
+
+    entry: ImageFields
     file: Path
     size: tuple[int, int]
+    label: str
     where: str
-
-    @property
-    def stem(self) -> str:
-        return Path(str(self.entry["file_name"])).stem
 
 
 @dataclass(frozen=True)
@@ -44,13 +56,14 @@ class Release:
 
     Args:
         kind: name of the importer.
-        content: the parsed file, with lists of objects under `images` and `annotations`.
+        content: the parsed file, with lists under `images` and `annotations`.
         folder: folder of the photos.
         split: name of the split.
         split_given: whether the user gave `split`; otherwise it comes from the file name.
         licence: licence of photos whose entry has none.
         regions: "all", or "persons" by category name.
         photos: image entries by id.
+        files: the folder with the names of the listed photos.
     """
 
     kind: str
@@ -61,7 +74,8 @@ class Release:
     split_given: bool
     licence: str
     regions: str
-    photos: Mapping[Any, Mapping[str, Any]]
+    photos: Listing
+    files: PhotoFolder
 
     @classmethod
     def open(
@@ -76,73 +90,97 @@ class Release:
         if regions not in REGIONS:
             raise UsageError(unknown("choice of regions", regions, REGIONS))
         content = annotation_file(path)
+        folder = _folder(kind, images)
+        photos = Listing.read(content["images"], path, "images")
+        names = (entry.get("file_name") for entry in photos.entries.values())
         return cls(
             kind=kind,
             path=path,
             content=content,
-            folder=_folder(kind, images),
+            folder=folder,
             split=split_of(path, split),
             split_given=split is not None,
             licence=licence,
             regions=regions,
-            photos={p["id"]: p for p in content["images"] if isinstance(p.get("id"), int | str)},
+            photos=photos,
+            files=PhotoFolder(folder, (n for n in names if isinstance(n, str))),
         )
 
-    def photo(self, image_id: Any) -> Photo:
-        """The photo with this image id.
+    def require_visible(self, keys: Sequence[str], entries: Iterable[Any]) -> None:
+        """Refuse plain COCO: without a single visible mask, every object would count as unoccluded.
+
+        Args:
+            keys: fields that tell what is visible; one entry with one of them is enough.
+            entries: annotations or regions.
 
         Raises:
-            InputError: the photo is not listed, its file is missing, or its size is not given.
+            InputError: there are entries, and none of them has one of the fields.
         """
-        where = f"{self.path}: image {image_id}"
-        if not isinstance(image_id, int | str) or image_id not in self.photos:
-            raise InputError(where, "an annotation refers to it, but it is not listed", _CURE)
-        entry = self.photos[image_id]
-        if "file_name" not in entry:
-            raise InputError(where, "lacks file_name", _CURE)
-        file = find_photo(self.folder, str(entry["file_name"]), where)
-        height, width = (int(number(entry.get(key), where, key)) for key in ("height", "width"))
-        return Photo(entry, file, (height, width), where)
+        objects = [e for e in entries if isinstance(e, Mapping)]
+        told = ("deocc_bench", *keys)
+        if objects and not any(key in e for e in objects for key in told):
+            problem = f"has no visible masks ({', '.join(keys)}): its masks are not amodal"
+            raise InputError(self.path, problem, f"give a file with amodal and visible masks ({self.kind})")
 
-    def chosen(self, items: Sequence[Item], order: Mapping[str, int] | None = None) -> Iterator[Item]:
+    def key_of(self, image_id: Id, where: str) -> str:
+        """The key of an annotation's photo.
+
+        Raises:
+            InputError: the photo is not listed.
+        """
+        key = id_key(image_id, where, "image_id")
+        if key not in self.photos.entries and key not in self.photos.wrong:
+            raise InputError(where, f"refers to image {image_id!r}, but it is not listed", CURE)
+        return key
+
+    def photo(self, key: str) -> Photo:
+        """The photo with this key.
+
+        Raises:
+            InputError: a field is missing or has the wrong type, or the file is missing, outside the folder or
+                ambiguous.
+        """
+        where = f"{self.path}: image {key}"
+        entry: ImageFields = fields_of(self.photos.entries[key], ImageFields, where)
+        name = text(entry.file_name, where, "file_name")
+        height, width = (
+            whole(value, where, what) for value, what in ((entry.height, "height"), (entry.width, "width"))
+        )
+        check_size(where, height, width)
+        return Photo(entry, self.files.find(name, where), (height, width), self.files.label(name), where)
+
+    def chosen(self, items: Sequence[Item], order: Mapping[str, int] | None = None) -> Iterator[Item | Bad]:
         """Yield the selected items of a photo with their occluders; `order` as in `with_occluders`."""
-        for item in with_occluders(items, order):
+        unique: dict[str, Item] = {}
+        for item in items:
+            if unique.setdefault(item.id, item) is not item:
+                yield Bad(InputError(self.path, f"two samples have the id {item.id}", CURE))
+        for item in with_occluders(list(unique.values()), order):
             if self.regions == "all" or item.category is None or is_person(item.category):
                 yield item
 
 
-def visible(annotation: Mapping[str, Any], amodal: RLE, size: tuple[int, int], where: str) -> RLE:
+def visible(entry: FlatFields | RegionFields, amodal: RLE, size: tuple[int, int], where: str) -> RLE:
     """The stored visible mask; otherwise amodal minus the stored invisible mask; otherwise the amodal mask.
+
+    An empty list is an empty mask.
 
     Raises:
         InputError: `occlude_rate` is positive, but both masks are missing.
     """
-    if annotation.get("visible_mask"):
-        return read_rle(annotation["visible_mask"], size, where, "visible_mask")
-    if annotation.get("invisible_mask"):
-        return minus(amodal, read_rle(annotation["invisible_mask"], size, where, "invisible_mask"))
-    rate = number(annotation.get("occlude_rate", 0), where, "occlude_rate")
+    rate = 0.0 if entry.occlude_rate is None else number(entry.occlude_rate, where, "occlude_rate")
+    if entry.visible_mask is not None:
+        return part(entry.visible_mask, size, where, "visible_mask")
+    if entry.invisible_mask is not None:
+        return minus(amodal, part(entry.invisible_mask, size, where, "invisible_mask"))
     if rate > 0:
-        raise InputError(where, f"occlude_rate is {rate}, but there is no visible_mask", _CURE)
+        raise InputError(where, f"occlude_rate is {rate}, but there is no visible_mask", CURE)
     return amodal
 
 
-def annotation_file(path: Path) -> dict[str, Any]:
-    """Read a COCO-like file.
-
-    Raises:
-        InputError: the file is not a JSON object with lists of objects in `images` and `annotations`.
-    """
-    data = read_json(path)
-    cure = "give the original annotation file"
-    for key in ("images", "annotations"):
-        entries = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(entries, list):
-            raise InputError(path, f"has no list of {key}", cure)
-        wrong = next((k for k, entry in enumerate(entries, start=1) if not isinstance(entry, dict)), None)
-        if wrong is not None:
-            raise InputError(path, f"entry {wrong} of {key} is not an object", cure)
-    return dict(data)
+def part(segmentation: Any, size: tuple[int, int], where: str, what: str) -> RLE:
+    """`read_rle` of a mask that may be empty, written as []."""
+    return nothing(size) if segmentation == [] else read_rle(segmentation, size, where, what)
 
 
 def split_of(path: Path, split: str | None) -> str:
@@ -155,6 +193,9 @@ def split_of(path: Path, split: str | None) -> str:
 def _folder(kind: str, images: Path | None) -> Path:
     if images is None:
         raise UsageError(f"{kind}: the annotation file has no photos; give their folder with --images DIR")
-    if not Path(images).is_dir():
-        raise UsageError(f"--images {images}: no such folder")
-    return Path(images)
+    try:
+        if Path(images).is_dir():
+            return Path(images)
+    except OSError:
+        pass  # a name that is too long
+    raise UsageError(f"--images {images}: no such folder")

@@ -1,35 +1,42 @@
-"""Writes imported items as a dataset folder. Photos are copied unchanged; several samples may share one."""
+"""Writes imported items as a dataset folder. Several samples may share a photo.
+
+Photos are copied unchanged. Those with an EXIF orientation are written upright and without it, as PNG, so that every
+reader sees the same pixels.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import ExifTags
 
 from deocc_bench.core import images, initial_masks, mask_files, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.dataset import DatasetReader, sample_digest
 from deocc_bench.core.dataset_writer import Line, as_line, finish, stable_id
-from deocc_bench.core.errors import InputError, UsageError
-from deocc_bench.core.files import atomic_write, write_error
+from deocc_bench.core.errors import InputError, one_line
+from deocc_bench.core.files import atomic_write, require_empty
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.lock import output_folder
 from deocc_bench.core.masks import RLE
-from deocc_bench.core.pixels import open_image
+from deocc_bench.core.paths import safe_id
+from deocc_bench.core.pixels import ImageFile, open_image
 from deocc_bench.core.seeding import rng
 from deocc_bench.exchange.importers.annotated import Bad, Item, fit_parsing, minus
+from deocc_bench.exchange.importers.names import component
 from deocc_bench.synth import card
 from deocc_bench.synth.statistics import gather
 
 REJECTED = "rejected.csv"
 _CURE = "fix it, or use --skip-bad"
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
 @dataclass
@@ -39,6 +46,9 @@ class Report:
     Args:
         samples, photos: numbers written.
         clipped: samples whose visible mask extended beyond the amodal mask; `clipped_pixels` in total.
+        turned: photos written upright because of their EXIF orientation.
+        soft: mask files with grey levels, which were read at half of white.
+        renamed: samples whose id was encoded, because it can't be a file name.
         bad: (where, problem) of the skipped entries.
     """
 
@@ -46,6 +56,9 @@ class Report:
     photos: int = 0
     clipped: int = 0
     clipped_pixels: int = 0
+    turned: int = 0
+    soft: int = 0
+    renamed: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -77,25 +90,52 @@ def write_dataset(
 
     Raises:
         UsageError: `out` is not empty.
+        DeoccError: another run uses `out`, or the disk is full.
         InputError: an entry is invalid (without `skip_bad`), or there is nothing to import.
     """
-    root, report = Path(out), Report()
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError(f"--out {root}: exists and is not an empty folder; choose a new one")
-    photos = _Photos(root)
+    report = Report()
+    with output_folder(out, discard=True) as root:
+        require_empty(root)
+        photos, making = _Photos(root), _Making(initial_mask, seed)
+        lines = _samples(items, photos, report, making=making, skip_bad=skip_bad, limit=limit, advance=advance)
+        if not lines:
+            left_out = f": {len(report.bad)} invalid entries were skipped" if report.bad else ": no annotation matches"
+            raise InputError(name, "nothing to import" + left_out, "check the source and --regions")
+        report.photos, report.turned = photos.count, photos.turned
+        _finish(root, name, lines, report, {"initial_mask": initial_mask, **(info or {})})
+    return report
+
+
+class _Making(NamedTuple):
+    """How initial masks are made."""
+
+    spec: str | None
+    seed: int
+
+
+def _samples(
+    items: Iterable[Item | Bad],
+    photos: _Photos,
+    report: Report,
+    *,
+    making: _Making,
+    skip_bad: bool,
+    limit: int | None,
+    advance: Callable[[int], object],
+) -> dict[str, list[Line]]:
+    """Write the files of the samples and count them; return their lines by split."""
     lines: dict[str, list[Line]] = {}
     known: set[str] = set()
     good = _good(items, report, skip_bad)
     for file, group in groupby(good, key=lambda item: item.photo):
-        pixels: np.ndarray | None = None
+        picture: _Picture | None = None
         for item in group:
             if limit is not None and report.samples >= limit:
-                break
+                return lines
             try:
-                if item.id in known:
-                    raise InputError(file, f"two samples have the id {item.id}", _CURE)
-                pixels = _read(file, item) if pixels is None else pixels
-                line = _write(photos, item, pixels, initial_mask, seed)
+                _check_names(item, known)
+                picture = _read(file, item) if picture is None else picture
+                line = _write(photos, item, picture, making)
             except InputError as error:
                 _reject(error, report, skip_bad)
                 continue
@@ -104,15 +144,17 @@ def write_dataset(
             report.samples += 1
             report.clipped += item.clipped > 0
             report.clipped_pixels += item.clipped
+            report.soft += item.soft
+            report.renamed += item.renamed
             advance(1)
-        if limit is not None and report.samples >= limit:
-            break
-    if not lines:
-        left_out = f": {len(report.bad)} invalid entries were skipped" if report.bad else ": no annotation matches"
-        raise InputError(name, "nothing to import" + left_out, "check the source and --regions")
-    report.photos = photos.count
+    return lines
+
+
+def _finish(root: Path, name: str, lines: dict[str, list[Line]], report: Report, info: Mapping[str, Any]) -> None:
+    """Write the annotations, `dataset.json`, the list of rejected entries, the card and the preview."""
     for some in lines.values():
         some.sort(key=lambda line: str(line["annotation"]["sample_id"]))
+    told = {key: getattr(report, key) for key in ("turned", "soft", "renamed")}
     content = finish(
         root,
         name,
@@ -124,8 +166,8 @@ def write_dataset(
                 "left_out": len(report.bad),
                 "clipped": report.clipped,
                 "clipped_pixels": report.clipped_pixels,
-                "initial_mask": initial_mask,
-                **(info or {}),
+                **{key: count for key, count in told.items() if count},
+                **info,
             },
         },
     )
@@ -134,14 +176,48 @@ def write_dataset(
     card.write_card(root, content)
     reader = DatasetReader(root)
     card.write_preview(root / card.PREVIEW, (r for split in reader.splits for r in reader.records(split)))
-    return report
+
+
+def _check_names(item: Item, known: set[str]) -> None:
+    """Check the names that become paths: importers of installed packages may not."""
+    safe_id(item.id, item.photo, cure=_CURE)
+    safe_id(item.split, item.photo, "split", _CURE)
+    if item.id in known:
+        raise InputError(item.photo, f"two samples have the id {item.id}", _CURE)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A decoded photo with its file.
+
+    Args:
+        pixels: uint8 H x W x 3, upright.
+        turned: whether the file has another EXIF orientation.
+    """
+
+    file: ImageFile
+    pixels: np.ndarray
+    turned: bool
+
+    @property
+    def suffix(self) -> str:
+        """The suffix under which it is written."""
+        if self.turned:
+            return ".png"
+        given, kind = Path(self.file.path).suffix, self.file.header.format
+        return given if given.lower() in images.IMAGE_SUFFIXES else _SUFFIXES.get(kind, f".{kind.lower()}")
+
+    def content(self) -> bytes:
+        """The bytes to write."""
+        return images.encode_png(self.pixels) if self.turned else self.file.raw
 
 
 class _Photos:
-    """Copies photos to images/<split>/ and keeps their names; a number is added to duplicate names."""
+    """Writes photos to images/<split>/ and keeps their names; a number is added to duplicate names."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.turned = 0
         self._names: dict[tuple[str, str, Path], str] = {}
         self._taken: set[str] = set()
 
@@ -149,75 +225,83 @@ class _Photos:
     def count(self) -> int:
         return sum(folder == "images" for folder, _, _ in self._names)
 
-    def name(self, folder: str, split: str, source: Path) -> str:
-        """Copy a file if necessary and return its name relative to the dataset."""
+    def name(self, folder: str, split: str, picture: _Picture) -> str:
+        """Write a photo if necessary and return its name relative to the dataset."""
+        source = Path(picture.file.path)
         key = (folder, split, source)
         if key not in self._names:
-            name, k = f"{folder}/{split}/{source.name}", 1
+            stem, suffix = component(source.stem), picture.suffix
+            name, k = f"{folder}/{split}/{stem}{suffix}", 1
             while name.lower() in self._taken:
                 k += 1
-                name = f"{folder}/{split}/{source.stem}-{k}{source.suffix}"
+                name = f"{folder}/{split}/{stem}-{k}{suffix}"
             self._taken.add(name.lower())
-            _copy(source, self.root / name)
+            atomic_write(self.root / name, picture.content())
             self._names[key] = name
+            self.turned += picture.turned and folder == "images"
         return self._names[key]
 
 
-def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".tmp-{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise write_error(target, error) from error
-
-
-def _read(file: Path, item: Item) -> np.ndarray:
+def _read(file: Path, item: Item) -> _Picture:
     opened = open_image(file)
     if opened.header.size != item.size:
         raise mask_files.wrong_size(item.size, opened.header, f"{file}: its annotation", file)
-    return images.decode_rgb(opened)
+    return _Picture(opened, images.decode_rgb(opened), _is_turned(opened))
 
 
-def _write(photos: _Photos, item: Item, pixels: np.ndarray, initial_mask: str | None, seed: int) -> Line:
+def _is_turned(file: ImageFile) -> bool:
+    if file.header.format != "TIFF":
+        return file.header.orientation != 1
+    # Decoders turn TIFF files themselves, so their header is that of the upright image.
+    with file.opened() as im:
+        return im.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+
+
+def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> Line:
     """Write the files of one sample and return its records."""
     complete = parsing = None
     if item.complete is not None:
-        complete = pixels if item.complete == item.photo else _read(item.complete, item)
+        complete = picture if item.complete == item.photo else _read(item.complete, item)
     if item.parsing is not None:
         labels = images.read_indices(item.parsing)
         LIP.check(labels, item.parsing)
         parsing = fit_parsing(labels, masks.decode(item.amodal), str(item.parsing))
-    initial = _initial(item, initial_mask, seed, parsing)
-    # Everything is read before anything is written, so a rejected sample leaves no file behind.
-    image_name = photos.name("images", item.split, item.photo)
+    initial = _initial(item, making, parsing)
+    # Everything is read and checked before anything is written, so a rejected sample leaves no file behind.
+    image, annotation = _records(item, initial)
+    image_name = photos.name("images", item.split, picture)
     names: dict[str, str] = {}
-    if complete is not None and item.complete is not None:
-        names["complete_file_name"] = photos.name("complete", item.split, item.complete)
+    if complete is not None:
+        names["complete_file_name"] = photos.name("complete", item.split, complete)
     if parsing is not None:
         names["parsing_file_name"] = f"parsing/{item.split}/{item.id}.png"
         images.write_png(photos.root / names["parsing_file_name"], parsing, LIP.palette())
-    image, annotation = _records(item, image_name, names, initial)
-    digest = sample_digest(annotation, item.split, image=pixels, complete=complete, parsing=parsing)
+    image, annotation = _named(item, image, annotation, image_name, names)
+    digest = sample_digest(
+        annotation,
+        item.split,
+        image=picture.pixels,
+        complete=None if complete is None else complete.pixels,
+        parsing=parsing,
+    )
     return as_line(image, replace(annotation, digest=digest), item.split)
 
 
-def _records(
-    item: Item, image_name: str, names: Mapping[str, str], initial: RLE | None
-) -> tuple[ImageEntry, Annotation]:
-    """The records of a sample, without the digest."""
+def _records(item: Item, initial: RLE | None) -> tuple[ImageEntry, Annotation]:
+    """The records of a sample, without file names and digest.
+
+    Raises:
+        InputError: a name or text of the source is one that a reader would refuse.
+    """
     kept = item.kept
     image = ImageEntry(
-        id=stable_id(f"photo:{image_name}") if kept.image_id is None else kept.image_id,
-        file_name=image_name,
+        id=0 if kept.image_id is None else kept.image_id,
+        file_name=item.id,
         height=item.size[0],
         width=item.size[1],
         group_id=item.group_id,
         licence=item.licence,
         extra=kept.image,
-        **{key: name for key, name in names.items() if key in kept.files_of_image},
     )
     annotation = Annotation.of_masks(
         id=stable_id(item.id),
@@ -234,13 +318,30 @@ def _records(
         parts_hidden=kept.parts_hidden,
         provenance=dict(item.notes),
         extra=kept.annotation,
-        # A photo may have several samples, so the files of a single sample are named in its annotation.
-        **{key: name for key, name in names.items() if key not in kept.files_of_image},
     )
+    where = f"{item.photo}: sample {item.id}"
+    ImageEntry.from_json(image.to_json(), where)
+    Annotation.from_json(annotation.to_json(), where)
     return image, annotation
 
 
-def _initial(item: Item, spec: str | None, seed: int, parsing: np.ndarray | None) -> RLE | None:
+def _named(
+    item: Item, image: ImageEntry, annotation: Annotation, image_name: str, names: Mapping[str, str]
+) -> tuple[ImageEntry, Annotation]:
+    """The records with their file names. A photo may have several samples; files of a single one are in its annotation.
+
+    Args:
+        names: names of the other files by field.
+    """
+    number = stable_id(f"photo:{image_name}") if item.kept.image_id is None else item.kept.image_id
+    of_image = {key: name for key, name in names.items() if key in item.kept.files_of_image}
+    others = {key: name for key, name in names.items() if key not in item.kept.files_of_image}
+    named = replace(image, id=number, file_name=image_name, **of_image)  # type: ignore[arg-type]
+    return named, replace(annotation, image_id=number, **others)  # type: ignore[arg-type]
+
+
+def _initial(item: Item, making: _Making, parsing: np.ndarray | None) -> RLE | None:
+    spec, seed = making
     if spec is None:
         return item.initial
     modal, amodal = masks.decode(item.modal), masks.decode(item.amodal)
@@ -263,7 +364,8 @@ def _good(items: Iterable[Item | Bad], report: Report, skip_bad: bool) -> Iterat
 def _reject(error: InputError, report: Report, skip_bad: bool) -> None:
     if not skip_bad:
         raise error
-    report.bad.append((error.where, error.problem))
+    # On one line, without control characters: both may quote the file.
+    report.bad.append((one_line(error.where), one_line(error.problem)))
 
 
 def _stream(lines: list[Line]) -> Callable[[], Iterable[Line]]:
