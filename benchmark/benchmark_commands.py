@@ -12,7 +12,7 @@ import click
 
 from deocc_bench.benchmark.options import ALL_CONVENTIONS, FIT_SPLIT, SEED, RunOptions, ScoreOptions
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import UsageError
+from deocc_bench.core.errors import UsageError, printable
 from deocc_bench.core.hints import next_step
 from deocc_bench.core.initial_masks import FORMS
 from deocc_bench.core.results import TASKS, RunResult
@@ -280,7 +280,9 @@ def _print_results(as_json: bool, results: Sequence[RunResult]) -> None:
 
 
 def _print(as_json: bool, content: Any, text: str) -> None:
-    click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str) if as_json else text)
+    if as_json:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    click.echo(printable(text))
 
 
 def _say(text: str) -> None:

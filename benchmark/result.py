@@ -23,6 +23,8 @@ from deocc_bench.metrics.breakdown import Breakdown
 
 __all__ = ["RunResult", "build", "dataset_field", "read_result", "read_run", "timing_field", "write_run"]
 
+_SCORE = "re-score the predictions with `deocc-bench score`"
+
 
 def dataset_field(dataset: DatasetReader, split: str, ids: Sequence[str]) -> dict[str, Any]:
     """The `dataset` field, which identifies the scored samples by content."""
@@ -107,5 +109,9 @@ def read_run(folder: str | Path) -> tuple[RunResult, pd.DataFrame]:
     result = read_result(folder)
     assert result.path is not None
     if result.problems:
-        raise InputError(result.path, result.problems[0], "re-score the predictions with `deocc-bench score`")
-    return result, read_table(result.path.with_name(SAMPLES_FILE))
+        raise InputError(result.path, result.problems[0], _SCORE)
+    path = result.path.with_name(SAMPLES_FILE)
+    table = read_table(path)
+    if len(table) != result.rows:
+        raise InputError(path, f"has {len(table)} rows, not {result.rows} as the record says", _SCORE)
+    return result, table

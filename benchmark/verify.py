@@ -11,6 +11,7 @@ from deocc_bench.benchmark.score import Scoring, join_draws, score_folder, summa
 from deocc_bench.core import initial_masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.paths import check_inside
 from deocc_bench.core.predictions import draw_folder
 from deocc_bench.core.results import BEST_OF_K, PREDICTIONS_FOLDER, SAMPLES_FILE, Rescored, RunResult, read_result
 from deocc_bench.core.samples import read_table, sample_of
@@ -46,6 +47,7 @@ def rescore_run(run: Path, dataset: DatasetReader) -> Rescored:
             f"{run}: the best draws were selected with the ground truth; verify the run in the parent folder"
         )
     predictions = Path(run) / PREDICTIONS_FOLDER
+    check_inside(run, predictions)
     if not predictions.is_dir():
         raise InputError(run, "contains no predictions", "use the complete folder of the run")
     split = str(record.dataset["split"])

@@ -156,9 +156,12 @@ def build_tables(
 
 def look_into(table: Table, datasets: Sequence[DatasetReader]) -> Section:
     """Combine a table with the per-sample values and the dataset of its samples."""
+    dataset = find_dataset(table.rows[0].run, datasets)
+    if dataset is not None and table.group.dataset["split"] not in dataset.splits:
+        dataset = None
     return Section(
         table,
-        find_dataset(table.rows[0].run, datasets),
+        dataset,
         sample_values(table),
         {region: sample_values(table, region) for region in REGIONS if table.group.task in TASKS_OF[region]},
     )
@@ -239,9 +242,11 @@ def _draw_grids(request: LeaderboardRequest, section: Section, folder: Path) -> 
     with_answers = {row.name: k for k, row in enumerate(table.rows) if row.run.predictions is not None}
     names = request.methods or tuple(with_answers)[:_GRID_METHODS]
     rows = [with_answers[name] for name in names if name in with_answers]
-    chosen = figures.choose_samples(values, request.samples)
+    split = str(table.group.dataset["split"])
+    known = set(section.dataset.ids(split))
+    chosen = [i for i in figures.choose_samples(values, request.samples) if values.ids[i] in known]
     if not rows or not chosen:
         return []
-    records = [section.dataset.record(str(table.group.dataset["split"]), values.ids[i]) for i in chosen]
+    records = [section.dataset.record(split, values.ids[i]) for i in chosen]
     pictures = [load_pictures(record, [table.rows[k].run for k in rows]) for record in records]
     return figures.grid(table, section.of_region, rows, pictures, folder)

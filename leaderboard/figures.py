@@ -69,8 +69,8 @@ def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Pat
         for axis, column in zip(axes, metrics, strict=True):
             for k, row in enumerate(rows):
                 bins = row.run.record.breakdowns.get("occlusion_ratio", {})
-                points = [(_middle(b), m[column.id]) for b, m in sorted(bins.items()) if column.id in m]
-                points = [(x, m) for x, m in points if m["value"] is not None]
+                points = [(x, m[column.id]) for b, m in bins.items() if (x := _middle(b)) is not None and column.id in m]
+                points = sorted(((x, m) for x, m in points if m["value"] is not None), key=lambda p: p[0])
                 x = [x for x, _ in points]
                 axis.plot(
                     x,
@@ -238,9 +238,13 @@ def _has_bins(table: Table, metric: str) -> bool:
     return any(metric in m for row in table.rows for m in row.run.record.breakdowns.get("occlusion_ratio", {}).values())
 
 
-def _middle(name: str) -> float:
-    low, high = name.strip("[]()").split(",")
-    return (float(low) + float(high)) / 2
+def _middle(name: str) -> float | None:
+    """The middle of a bin `[low, high)` of ratios; None if the name, which comes from a record, is not such a bin."""
+    try:
+        low, high = map(float, name.strip("[]()").split(","))
+    except ValueError:
+        return None
+    return (low + high) / 2 if 0 <= low <= high <= 1 else None
 
 
 def _heading(column: Any) -> str:
@@ -258,6 +262,8 @@ def _save(draw: Callable[[Any], None], size: tuple[float, float], stem: Path) ->
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # Names may contain letters that the font lacks: the figure shows boxes, and a warning for each is not useful.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
+        # Records may hold numbers near the limits of float64, which overflow in matplotlib's layout.
+        warnings.simplefilter("ignore", RuntimeWarning)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         for suffix, meta in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):

@@ -12,6 +12,7 @@ from deocc_bench.core import images, mask_files, masks
 from deocc_bench.core.dataset import SampleRecord
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.painting import mask_layer
+from deocc_bench.core.predictions import PredictionFolder
 from deocc_bench.leaderboard.records import Run
 
 _QUALITY = 74
@@ -72,8 +73,8 @@ def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarra
     if folder is None:
         return Answer(None, None)
     layer = image = None
-    mask_path, image_path = (folder / kind / f"{record.id}.png" for kind in ("masks", "images"))
     try:
+        mask_path, image_path = (PredictionFolder(folder).path(kind, record.id) for kind in ("masks", "images"))
         if run.record.task != "content" and mask_path.is_file():
             mask = mask_files.read_mask(mask_path)
             if mask.shape == amodal.shape:
@@ -81,7 +82,7 @@ def _answer(run: Run, record: SampleRecord, amodal: np.ndarray, modal: np.ndarra
         if run.record.task != "mask" and image_path.is_file():
             image = _shrink(images.read_rgb(image_path), size)
     except InputError:
-        # Scoring reports a broken prediction; here it is a missing picture.
+        # Scoring reports a broken prediction, or a link out of the run; here it is a missing picture.
         return Answer(None, None)
     return Answer(layer, image)
 

@@ -71,6 +71,12 @@ class Run:
         there = folder.is_dir() and not leads_out(self.folder, folder)
         return folder if there and self.record.one_answer else None
 
+    @property
+    def linked(self) -> str | None:
+        """The first folder of pictures that is a link out of the run; its pictures are left out."""
+        names = (PREDICTIONS_FOLDER, *(f"{PREDICTIONS_FOLDER}/{kind}" for kind in ("masks", "images")))
+        return next((name for name in names if leads_out(self.folder, self.folder / name)), None)
+
     @cached_property
     def sample_ids(self) -> np.ndarray:
         """The sample id of each row of `samples`, without the draw."""
@@ -90,10 +96,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Comparable runs: same samples, task, initial masks and definitions."""
+    """Comparable runs: same samples, task, initial masks and definitions. `slug`: its part of file names, unique."""
 
     runs: tuple[Run, ...]
     definitions: Mapping[str, str] = field(default_factory=dict)
+    slug: str = ""
 
     @property
     def first(self) -> RunResult:
@@ -123,13 +130,6 @@ class Group:
         if self.initial_mask:
             parts.append(f"initial masks: {clean(self.initial_mask)}")
         return ", ".join(parts)
-
-    @property
-    def slug(self) -> str:
-        """A part of file names that identifies this group."""
-        words = f"{self.dataset['name']}-{self.dataset['split']}-{self.task}"
-        safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in words)[:60].strip("-")
-        return f"{safe or 'table'}-{str(self.dataset['fingerprint'])[:8]}"
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,14 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
             parts.setdefault(key, []).append(run)
         for key, part in parts.items():
             groups.append(Group(_unique_labels(part), dict(zip(torn, map(str, key), strict=True))))
-    return sorted(groups, key=lambda g: (g.title, str(g.dataset["fingerprint"]), str(g.initial_mask)))
+    groups.sort(key=lambda g: (g.title, str(g.dataset["fingerprint"]), str(g.initial_mask)))
+    used: Counter[str] = Counter()
+    named = []
+    for group in groups:
+        slug = _slug(group)
+        used[slug] += 1
+        named.append(replace(group, slug=slug if used[slug] == 1 else f"{slug}-{used[slug]}"))
+    return named
 
 
 def _records_at(path: Path) -> list[Path]:
@@ -197,6 +204,16 @@ def _records_at(path: Path) -> list[Path]:
     if not found:
         raise InputError(path, f"has no {RESULT_FILE}", "use the folder of a finished run (`deocc-bench evaluate`)")
     return found
+
+
+def _slug(group: Group) -> str:
+    """Dataset, split, task and fingerprint as a part of file names."""
+    words = f"{group.dataset['name']}-{group.dataset['split']}-{group.task}"
+    return f"{_safe(words)[:60].strip('-') or 'table'}-{_safe(str(group.dataset['fingerprint'])[:8])}"
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in text)
 
 
 def _unreadable(file: Path, error: InputError) -> Unreadable:

@@ -301,6 +301,8 @@ def _run_notes(run: Run, group: Group) -> list[str]:
         notes.append(f"not ranked: {run.oracle}")
     if run.verified is not None and run.verified.startswith("not verified"):
         notes.append(run.verified)
+    if run.linked:
+        notes.append(f"{run.linked} is a link that leads out of the run; its pictures are left out")
     weights = run.record.method.get("weights")
     stages = weights if isinstance(weights, Mapping) else {"all": weights}
     untrained = [clean(stage) for stage, text in stages.items() if str(text).startswith("none:")]

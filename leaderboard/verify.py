@@ -47,6 +47,9 @@ def check_table(run: Run) -> Run:
     """
     if run.samples is None:
         return run
+    if len(run.samples) != run.record.rows:
+        text = f"samples.csv has {len(run.samples)} rows, not {run.record.rows} as the record says"
+        return replace(run, findings=(*run.findings, text))
     odd = []
     for name, metric in run.record.metrics.items():
         terms = run.terms(run.spec(name))

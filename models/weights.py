@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.core.errors import DeoccError, InputError, describe_error
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.json_files import checked, parse_json, require_object
 from deocc_bench.core.provenance import digest
@@ -21,7 +21,9 @@ from deocc_bench.models.safetensors_file import read_safetensors
 
 FORMAT = "deocc-bench weights 1"
 SHIPPED = Path(__file__).parent / "weights"
+_VERSION = "use a matching version"
 _LARGEST = 65_536  # of any number in a configuration
+_LARGEST_SIDE = 4096  # `size` has no influence on the shapes of the tensors, but on the memory of a prediction
 
 Kind = Literal["mask", "content"]
 Config: TypeAlias = MaskConfig | ContentConfig
@@ -98,8 +100,11 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
     if wrong:
         raise InputError(path, f"has another configuration ({'; '.join(wrong)})", f"use preset '{info.preset}'")
     # The shapes are compared before memory is allocated for them: the configuration comes from the file.
-    with torch.device("meta"):
-        expected = build(wanted).state_dict()
+    try:
+        with torch.device("meta"):
+            expected = build(wanted).state_dict()
+    except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:  # e.g. odd widths
+        raise InputError(path, f"its configuration is impossible ({describe_error(error)})", _VERSION) from error
     wrong = [f"{name} is missing" for name in expected if name not in tensors]
     wrong += [f"{name} is unknown" for name in tensors if name not in expected]
     wrong += [
@@ -145,13 +150,14 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 def _config(info: WeightsInfo) -> Config:
     kind: type[Config] = MaskConfig if info.kind == "mask" else ContentConfig
-    cure = "use a matching version"
+    cure = _VERSION
     unknown = sorted(set(info.config) - {f.name for f in dataclasses.fields(kind)})
     if unknown:
         raise InputError(info.path, f"its configuration is unknown ({', '.join(unknown[:3])})", cure)
     config = checked(info.config, kind, f"{info.path}: configuration", cure)
     for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value <= _LARGEST:
+        largest = _LARGEST_SIDE if name == "size" else _LARGEST
+        if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value <= largest:
             raise InputError(info.path, f"its configuration is impossible ({name} is {value})", cure)
     return config
 

@@ -65,6 +65,11 @@ def one_line(text: object, limit: int = 500) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """`text` with its line breaks, but other control characters escaped: foreign names can't steer the terminal."""
+    return "\n".join(one_line(line, len(line) * 10 + 1) for line in text.split("\n"))
+
+
 def message_line(text: object, limit: int = 500) -> str:
     """`one_line` of a message; if it is too long, its middle is left out, so that place and cure remain."""
     flat = one_line(text, 10**6)

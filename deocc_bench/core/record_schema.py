@@ -11,6 +11,7 @@ import msgspec
 
 Text = Annotated[str, msgspec.Meta(max_length=100_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Resamples = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
@@ -62,7 +63,7 @@ class Protocol(msgspec.Struct):
 
     initial_mask: Text | None = None
     convention: Text | None = None
-    resamples: Count | None = None
+    resamples: Resamples | None = None
     fit_dataset: Text | None = None
     fit_split: Text | None = None
 

@@ -107,6 +107,11 @@ class RunResult:
         return int(self.method.get("draws") or 1) if self.of_draws else 1
 
     @property
+    def rows(self) -> int:
+        """Number of rows of the per-sample table."""
+        return int(self.dataset["n"]) * self.draws
+
+    @property
     def one_answer(self) -> bool:
         """Whether its predictions are one folder with one prediction per sample."""
         return self.row in (SINGLE, VOTE)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, one_line
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.reading import read_file
 
@@ -18,6 +18,8 @@ TEXT_COLUMNS = ("id", "group", "occluder_categories")
 REQUIRED_COLUMNS = ("id", "group")
 # Separates the categories of one sample; it is replaced inside category names.
 _CATEGORY_SEPARATOR = "|"
+_CURE = "re-score the run to rewrite it"
+_LARGEST = 1e100
 # Separates sample and draw in the ids of a random method's table.
 _DRAW_MARK = "#"
 
@@ -86,8 +88,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     try:
         raw = pd.read_csv(io.BytesIO(read_file(path)), dtype=str, keep_default_na=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(path, f"not a table ({error})", "re-score the run to rewrite it") from error
+    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        raise InputError(path, f"not a table ({one_line(error, 200)})", _CURE) from error
+    if not isinstance(raw.index, pd.RangeIndex):  # pandas takes the first cells of such rows as names
+        raise InputError(path, "not a table (its rows have more cells than its head)", _CURE)
     return _normalise(raw, str(path))
 
 
@@ -107,7 +111,7 @@ def _normalise(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     table = pd.DataFrame({n: columns[n] for n in ordered}).sort_values("id", kind="stable", ignore_index=True)
     twice = table["id"][table["id"].duplicated()]
     if len(twice):
-        raise InputError(where, f"sample '{twice.iloc[0]}' occurs twice", "keep one row per sample")
+        raise InputError(where, f"sample {one_line(twice.iloc[0], 80)!r} occurs twice", "keep one row per sample")
     return table
 
 
@@ -128,8 +132,8 @@ def _typed(values: pd.Series, name: str, where: str) -> pd.Series:
             return _integers([0 if m else int(c) for c, m in zip(cells, missing, strict=True)], missing)
         return pd.Series([np.nan if m else float(c) for c, m in zip(cells, missing, strict=True)], dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        told = str(error)[:100]
-        raise InputError(where, f"column '{name}' has a value that is not a number ({told})", "re-score") from error
+        told = f"column {one_line(name, 80)!r} has a value that is not a number ({one_line(error, 100)})"
+        raise InputError(where, told, _CURE) from error
 
 
 def _parsed(cells: list[Any]) -> pd.Series:
@@ -138,7 +142,12 @@ def _parsed(cells: list[Any]) -> pd.Series:
     missing = np.array([t == "" for t in texts], dtype=bool)
     if all(t.lstrip("-").isdigit() for t in texts if t):
         return _integers([int(t or 0) for t in texts], missing)
-    return pd.Series([float(t) if t else np.nan for t in texts], dtype=np.float64)
+    values = np.array([float(t) if t else np.nan for t in texts])
+    # Undefined values are written as empty cells; a larger number would overflow in the statistics.
+    odd = [t for t, v in zip(texts, values.tolist(), strict=True) if t and not abs(v) <= _LARGEST]
+    if odd:
+        raise ValueError(odd[0])
+    return pd.Series(values, dtype=np.float64)
 
 
 def _integers(values: list[int], missing: np.ndarray) -> pd.Series:
