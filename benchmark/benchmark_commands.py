@@ -157,19 +157,35 @@ def score(predictions: Path, data: Path, task: str | None, out: Path | None, as_
 @click.option("--split", default="test", show_default=True, help="Split of the predictions.")
 @click.option("--task", required=True, type=click.Choice(TASKS), help="Task of the predictions.")
 @click.option("--limit", type=click.IntRange(1), help="Require only the first N samples of the split.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--all", "every", is_flag=True, help="List all findings. Default: one line for those of a kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON.")
 @click.pass_context
 def lint(
-    context: click.Context, *, predictions: Path, data: Path, split: str, task: str, limit: int | None, as_json: bool
+    context: click.Context,
+    *,
+    predictions: Path,
+    data: Path,
+    split: str,
+    task: str,
+    limit: int | None,
+    every: bool,
+    as_json: bool,
 ) -> None:
-    """Check a prediction folder for errors; exit with status 1 on findings."""
-    from deocc_bench.benchmark.lint import describe
+    """Check a prediction folder for errors; exit with status 1 on findings.
+
+    Errors prevent scoring. Warnings are about what is scored, but is probably not meant: masks that look inverted or
+    shifted, soft masks, JPEG files named .png, and others.
+    """
+    from deocc_bench.benchmark.lint import describe, summary
     from deocc_bench.benchmark.lint import lint as find
     from deocc_bench.core.predictions import folder_of
 
     dataset = DatasetReader(data)
     findings = find(folder_of(predictions), list(dataset.records(split)), task, dataset.ids(split)[:limit])
-    text = "\n".join([*map(describe, findings), f"{len(findings)} findings" if findings else "no findings"])
+    lines = list(map(describe, findings)) if every else summary(findings)
+    errors = sum(f.error for f in findings)
+    total = f"{errors} errors, {len(findings) - errors} warnings" if findings else "no findings"
+    text = "\n".join([*lines, total])
     _print(as_json, [vars(f) for f in findings], text)
     if findings:
         context.exit(1)

@@ -11,7 +11,7 @@ from typing import Any
 from deocc_bench.benchmark import evaluate as harness
 from deocc_bench.benchmark import extractors, robustness
 from deocc_bench.benchmark.evaluate import Job
-from deocc_bench.benchmark.lint import describe
+from deocc_bench.benchmark.lint import summary
 from deocc_bench.benchmark.options import FIT_SPLIT, SEED, RunOptions, ScoreOptions
 from deocc_bench.benchmark.result import read_run
 from deocc_bench.benchmark.score import Scoring
@@ -55,7 +55,7 @@ def run_method(
     """Run and score a method and return all resulting records; see `evaluate`.
 
     Args:
-        say: called with a warning about each unusual prediction.
+        say: called with a warning about each kind of unusual predictions.
     """
     if task == "content" and mask_specs(options) != [initial_masks.DATASET]:
         raise UsageError("task 'content' has no initial mask; use --initial-mask only with mask and joint")
@@ -128,8 +128,8 @@ def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOp
         if task != "mask":
             raise UsageError("COCO results contain only masks; use --task mask")
         folder, name = harness.folder_from_json(path, job), path.stem
-    for finding in harness.check_folder(folder, job):
-        say(f"warning: {describe(finding)}")
+    for line in summary(harness.check_folder(folder, job)):
+        say(f"warning: {line}")
     return harness.rescore(folder, job, name)
 
 

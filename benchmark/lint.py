@@ -7,16 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from deocc_bench.core import images
-from deocc_bench.core.dataset import SampleRecord
-from deocc_bench.core.errors import DeoccError, InputError
+from deocc_bench.benchmark import alignment
+from deocc_bench.benchmark.alignment import Pair
+from deocc_bench.core import images, mask_files, masks
+from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.errors import InputError, one_line
 from deocc_bench.core.labels import LIP
+from deocc_bench.core.paths import leads_out
+from deocc_bench.core.pixels import ImageFile, open_image
 from deocc_bench.core.predictions import ERROR_FILE, HEADER_FILE, KINDS, REQUIRED, draw_folders
 from deocc_bench.core.provenance import digest
 
-_MODES = {"masks": ("L", "1"), "modal": ("L", "1"), "parsing": ("L",), "images": ("RGB",)}
+_MODES = {"masks": ("L", "1"), "modal": ("L", "1"), "parsing": ("L", "P", "1"), "images": ("RGB",)}
+_SHOWN = 3  # ids in a line about several findings
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,7 @@ class Finding:
     """One error or warning.
 
     Args:
-        kind: "missing", "extra", "twice", "size", "palette", "soft", "channels", "empty", or a kind that
-            `predictions.lint` adds.
+        kind: see `lint`.
         sample: the sample id or file name.
         detail: one line with the problem and the remedy.
         error: True: the folder can't be scored; False: a warning.
@@ -48,45 +51,26 @@ def lint_ids(expected: Collection[str], found: Collection[str]) -> list[Finding]
     ]
 
 
-def lint_mask(sample: str, pixels: np.ndarray, height: int, width: int, palette: bool = False) -> list[Finding]:
-    """Findings about one mask file.
-
-    Args:
-        sample: the sample id.
-        pixels: the decoded file, uint8 (H, W) or (H, W, C); for a palette PNG, the indices.
-        height, width: of the sample's image.
-        palette: whether the file is a palette PNG.
-    """
-    findings = []
-    if pixels.shape[:2] != (height, width):
-        size = f"{pixels.shape[0]} x {pixels.shape[1]}"
-        findings.append(Finding("size", sample, f"is {size}, but the image is {height} x {width}; resize it", True))
-    if pixels.ndim == 3 and pixels.shape[2] > 1:
-        same = bool((pixels[..., :3] == pixels[..., :1]).all()) and pixels.shape[2] == 3
-        detail = f"has {pixels.shape[2]} channels; write one grey channel, 0 and 255"
-        findings.append(Finding("channels", sample, detail, not same))
-        pixels = pixels[..., 0]
-    values = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256))
-    if palette:
-        detail = f"is a palette PNG with indices {_few(values)}; write grey, 0 and 255"
-        findings.append(Finding("palette", sample, detail, True))
-    elif len(values) and not set(values.tolist()) <= {0, 255}:
-        two = set(values.tolist()) <= {0, 1}
-        detail = f"has the values {_few(values)}; write 0 and 255" + ("" if two else " (threshold the mask)")
-        findings.append(Finding("soft", sample, detail, True))
-    if not pixels.any():
-        findings.append(Finding("empty", sample, "is empty: it is scored as a prediction of no person", False))
-    return findings
-
-
-def _few(values: np.ndarray) -> str:
-    shown = ", ".join(str(int(v)) for v in values[:5])
-    return shown + (f", ... ({len(values)} values)" if len(values) > 5 else "")
-
-
 def describe(finding: Finding) -> str:
     """A finding on one line."""
-    return f"{finding.kind}: {finding.sample}: {finding.detail}"
+    return one_line(f"{finding.kind}: {finding.sample}: {finding.detail}")
+
+
+def summary(findings: Sequence[Finding]) -> list[str]:
+    """The findings with one line for all of a kind and folder: their number, three ids and the detail of the first."""
+    groups: dict[tuple[str, str, bool], list[Finding]] = {}
+    for f in findings:
+        groups.setdefault((f.kind, f.sample.rpartition("/")[0], f.error), []).append(f)
+    return [describe(group[0]) if len(group) == 1 else _together(group) for group in groups.values()]
+
+
+def _together(group: Sequence[Finding]) -> str:
+    first = group[0]
+    folder = first.sample.rpartition("/")[0]
+    named = ", ".join(f.sample.rpartition("/")[2] for f in group[:_SHOWN]) + (", ..." if len(group) > _SHOWN else "")
+    same = all(f.detail == first.detail for f in group)
+    detail = first.detail if same else f"the first {first.detail}"
+    return one_line(f"{first.kind}: {len(group)} in {folder or 'the folder'} ({named}): {detail}")
 
 
 def lint(
@@ -96,7 +80,9 @@ def lint(
 
     The draws of a random method are checked separately; two draws may be equal.
 
-    Kinds: missing, extra, twice, size, palette, soft, channels, label, unreadable, suffix; empty, duplicate, unknown.
+    Errors: missing, extra, split (an id of another split), twice, size, ambiguous (not one mask), channels (of a
+    parsing), label, unreadable, link, suffix. Warnings: soft, palette, channels, encoding (not what the name says),
+    empty, duplicate, unknown, inverted, shifted. The last two are about all masks of a folder, tried on 64 samples.
 
     Args:
         records: all samples of the split.
@@ -141,53 +127,155 @@ def _lint_kind(
     paths = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")] if folder.is_dir() else []
     stems = [p.stem for p in paths]
     findings = [f for f in lint_ids(by_id, stems) if f.kind != "missing" or f.sample in needed]
+    findings = _of_other_splits(findings, next(iter(by_id.values()), None))
     # Optional kinds may exist for only some samples; their metrics are then defined for fewer samples.
     findings = [replace(f, error=required) if f.kind == "missing" else f for f in findings]
+    known = [p for p in paths if p.stem in by_id]
+    compared = set(known[:: max(1, -(-len(known) // alignment.MOST))])
     contents: dict[str, list[str]] = {}
-    for path in paths:
-        if path.stem in by_id:
-            found, pixels = _lint_file(path, kind, by_id[path.stem].size)
-            findings += found
-            # Compare pixels, not bytes: programs encode a picture differently. Two empty masks are not copies.
-            if pixels is not None and pixels.any():
-                contents.setdefault(digest(pixels), []).append(path.name)
+    pairs: list[tuple[np.ndarray, SampleRecord]] = []
+    for path in known:
+        record = by_id[path.stem]
+        found, pixels = _lint_file(root, path, kind, record.size)
+        findings += found
+        # Compare pixels, not bytes: programs encode a picture differently. Two empty masks are not copies.
+        if pixels is not None and pixels.any():
+            contents.setdefault(digest(pixels), []).append(path.name)
+            if path in compared and pixels.dtype == bool and pixels.shape == record.size:
+                pairs.append((pixels, record))
     for first, *others in contents.values():
         if others:
             more = f" and {len(others) - 3} more" if len(others) > 3 else ""
             detail = f"has the same pixels as {', '.join(others[:3])}{more}"
             findings.append(Finding("duplicate", first, detail, False))
-    return [replace(f, sample=f"{kind}/{f.sample}") for f in findings]
+    return [replace(f, sample=f"{kind}/{f.sample}") for f in findings] + _lint_masks(kind, pairs)
 
 
-def _lint_file(path: Path, kind: str, size: tuple[int, int]) -> tuple[list[Finding], np.ndarray | None]:
-    """Findings about one file, and its pixels if they can be read."""
-    if path.suffix != ".png":
-        return [Finding("suffix", path.name, "only .png is supported; save it losslessly as PNG", True)], None
-    try:
-        images.check_complete(path)
-        with Image.open(path) as im:
-            mode = im.mode
-            pixels = np.asarray(im)
-    except (DeoccError, OSError, SyntaxError) as error:
-        return [Finding("unreadable", path.name, f"{getattr(error, 'problem', error)}; write it again", True)], None
-    if mode == "1":
-        pixels = pixels.astype(np.uint8) * 255
-    return _lint_pixels(path, kind, size, mode, pixels), pixels
-
-
-def _lint_pixels(path: Path, kind: str, size: tuple[int, int], mode: str, pixels: np.ndarray) -> list[Finding]:
-    if mode not in (*_MODES[kind], "P"):
-        detail = f"is a PNG of mode {mode}; write mode {' or '.join(_MODES[kind])}"
-        return [Finding("channels", path.name, detail, kind != "images")]
-    if kind in ("masks", "modal"):
-        return lint_mask(path.name, pixels, *size, palette=mode == "P")
-    if pixels.shape[:2] != size:
-        detail = (
-            f"is {pixels.shape[0]} x {pixels.shape[1]}, but the image is {size[0]} x {size[1]}; predict at its size"
+def _of_other_splits(findings: Sequence[Finding], record: SampleRecord | None) -> list[Finding]:
+    """The findings, with the split for ids that are in another split of the dataset."""
+    if record is None or not any(f.kind == "extra" for f in findings):
+        return list(findings)
+    reader = DatasetReader(record.root, lenient=True)
+    split_of = {i: split for split in reader.splits if split != record.split for i in reader.ids(split)}
+    return [
+        Finding(
+            "split", f.sample, f"is a sample of split {split_of[f.sample]}, not {record.split}; check --split", True
         )
-        return [Finding("size", path.name, detail, True)]
-    if kind == "images" and mode == "P":
-        return [Finding("palette", path.name, "is a palette PNG, which has at most 256 colours; write RGB", False)]
-    if kind == "parsing" and int(pixels.max()) >= LIP.size:
-        return [Finding("label", path.name, f"contains id {pixels.max()}; LIP ids are 0 to {LIP.size - 1}", True)]
-    return []
+        if f.kind == "extra" and f.sample in split_of
+        else f
+        for f in findings
+    ]
+
+
+def _lint_masks(kind: str, found: Sequence[tuple[np.ndarray, SampleRecord]]) -> list[Finding]:
+    """Findings about all masks of a folder."""
+    modal = [Pair(mask, masks.decode(r.modal)) for mask, r in found]
+    amodal = [Pair(mask, masks.decode(r.amodal)) for mask, r in found]
+    pairs, truth = (modal, "modal") if kind == "modal" else (amodal, "amodal")
+    # A method that predicts little more than the visible part is nearer to the modal mask.
+    for name, compared in {truth: pairs, "modal": modal}.items():
+        complement = alignment.inverted(compared)
+        if complement is not None:
+            detail = f"the masks look inverted: the IoU of their complements with the true {name} masks is "
+            return [Finding("inverted", kind, f"{detail}{complement:.2f}; write the person white", False)]
+    shift = alignment.shifted(pairs)
+    if shift is None:
+        return []
+    moves = [f"{abs(n)} px {a if n > 0 else b}" for n, a, b in _moves(shift) if n]
+    detail = f"the masks look shifted: moved {' and '.join(moves)}, their mean IoU with the true {truth} masks is "
+    detail += f"{shift.after:.2f} instead of {shift.before:.2f}; check the crop and the resizing"
+    return [Finding("shifted", kind, detail, False)]
+
+
+def _moves(shift: alignment.Shift) -> tuple[tuple[int, str, str], ...]:
+    return (shift.down, "down", "up"), (shift.right, "right", "left")
+
+
+def _lint_file(root: Path, path: Path, kind: str, size: tuple[int, int]) -> tuple[list[Finding], np.ndarray | None]:
+    """Findings about one file, and its pixels if they can be read: bool for masks, otherwise uint8."""
+    name = path.name
+    if path.suffix != ".png":
+        return [Finding("suffix", name, "only .png is supported; save it losslessly as PNG", True)], None
+    if leads_out(root, path):
+        return [Finding("link", name, "is a link that leads out of the folder; copy the file into it", True)], None
+    try:
+        file = open_image(path)
+    except InputError as error:
+        return [_unreadable(name, error)], None
+    findings = [*_encoding(name, file), *_size(name, file.header.size, size)]
+    try:
+        found, pixels = _decoded(name, kind, file)
+    except InputError as error:
+        return [*findings, _refused(name, kind, file, error)], None
+    return findings + found, pixels
+
+
+def _unreadable(name: str, error: InputError) -> Finding:
+    return Finding("unreadable", name, f"{error.problem}; write it again", True)
+
+
+def _refused(name: str, kind: str, file: ImageFile, error: InputError) -> Finding:
+    """The finding about an image that has pixels, but not of the right kind, or that has none."""
+    try:
+        with file.opened() as im:
+            im.load()
+    except InputError:
+        return _unreadable(name, error)
+    return Finding("channels" if kind == "parsing" else "ambiguous", name, f"{error.problem}; {error.cure}", True)
+
+
+def _encoding(name: str, file: ImageFile) -> list[Finding]:
+    form = "JPEG" if file.header.format == "MPO" else file.header.format
+    if form == "PNG":
+        return []
+    loss = ", which loses detail" if form == "JPEG" else ""
+    return [Finding("encoding", name, f"is a {form} file named .png{loss}; save it as PNG", False)]
+
+
+def _size(name: str, found: tuple[int, int], size: tuple[int, int]) -> list[Finding]:
+    if found == size:
+        return []
+    (height, width), (right_height, right_width) = found, size
+    what = "is"
+    if max(abs(2 * height - right_height), abs(2 * width - right_width)) <= 1:
+        what = "is half-size:"
+    elif found == (2 * right_height, 2 * right_width):
+        what = "is double-size:"
+    elif found == size[::-1]:
+        what = "is turned:"
+    detail = f"{what} {height} x {width}, but the image is {right_height} x {right_width}; predict at its size"
+    return [Finding("size", name, detail, True)]
+
+
+def _decoded(name: str, kind: str, file: ImageFile) -> tuple[list[Finding], np.ndarray]:
+    """Findings about the pixels, and the pixels.
+
+    Raises:
+        InputError: they can't be read.
+    """
+    mode = file.header.mode
+    findings: list[Finding] = []
+
+    def warn(what: str, detail: str) -> None:
+        findings.append(Finding(what, name, detail, False))
+
+    if mode not in (*_MODES[kind], "P"):
+        warn("channels", f"is of mode {mode}; write mode {_MODES[kind][0]}")
+    if kind in ("masks", "modal"):
+        mask, soft, _ = mask_files.decode_mask(file)
+        if mode == "P":
+            warn("palette", "has a palette, read by its colours; write grey, 0 and 255")
+        if soft:
+            warn("soft", "is soft, read at half of white; write 0 and 255")
+        if not mask.any():
+            warn("empty", "is empty: it is scored as a prediction of no person")
+        return findings, mask
+    if kind == "parsing":
+        labels = images.read_indices(file.path)
+        if int(labels.max()) >= LIP.size:
+            detail = f"contains id {labels.max()}; LIP ids are 0 to {LIP.size - 1}"
+            findings.append(Finding("label", name, detail, True))
+        return findings, labels
+    if mode == "P":
+        warn("palette", "has a palette, which has at most 256 colours; write RGB")
+    return findings, images.decode_rgb(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+# Faults of the disk to which standard output is written.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 class LazyGroup(click.Group):
     """A click group whose commands are in `COMMANDS`."""
 
@@ -88,23 +93,27 @@ def _run(arguments: Sequence[str] | None) -> None:
     try:
         _check_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        sys.stdout.flush()
     except DeoccError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
-    except OSError as error:
-        # Only names that the file system refuses and faults of the machine; files are checked where they are read.
-        if isinstance(error, BrokenPipeError) or error.filename is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}; check the path, its permissions and the disk", 1)
     except MemoryError:
         _fail("not enough memory; use smaller images, fewer --workers or a smaller --batch-size", 1)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has exited; this is no failure. Keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # Only names that the file system refuses and faults of the machine; files are checked where they are read.
+        if error.filename is not None:
+            _fail(f"{error.filename}: {error.strerror}; check the path, its permissions and the disk", 1)
+        if error.errno not in _DISK:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"the output can't be written ({error.strerror}); free some space", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

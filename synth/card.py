@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.dataset import SampleRecord
+from deocc_bench.core.errors import one_line
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.images import write_png
+from deocc_bench.core.markup import fenced, plain
 from deocc_bench.core.seeding import hash64
 from deocc_bench.synth import contact_sheet
 from deocc_bench.synth.statistics import bar_chart
@@ -35,10 +37,11 @@ def card(info: dict[str, Any]) -> str:
     """The dataset card as Markdown, from the content of `dataset.json`."""
     spec, statistics = info.get("spec", {}), info.get("statistics", {})
     rows = [
-        f"| {split} | {c['samples']} | {c['humans']} | {c['groups']} |" for split, c in sorted(info["counts"].items())
+        f"| {plain(split)} | {c['samples']} | {c['humans']} | {c['groups']} |"
+        for split, c in sorted(info["counts"].items())
     ]
     parts = [
-        f"# {info['name']}",
+        f"# {plain(info['name'])}",
         "Occluded humans with exact amodal ground truth, made by deocc-bench " + info["versions"]["deocc-bench"] + "."
         if info.get("kind") == "synthesised"
         else "Annotated photographs, imported by deocc-bench.",
@@ -51,11 +54,11 @@ def card(info: dict[str, Any]) -> str:
     if spec:
         parts += [
             "## How it was made",
-            "```\n" + "\n".join(f"{k}: {_plain(v)}" for k, v in sorted(spec.items())) + "\n```",
+            fenced("\n".join(f"{k}: {_one_line(v)}" for k, v in sorted(spec.items()))),
         ]
     if info.get("rejected"):
         reasons = info["rejected"]["humans"]
-        told = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
+        told = "\n".join(f"| {plain(reason)} | {n} |" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
         parts.append("## Rejected")
         if told:
             parts.append("| reason to reject humans | n |\n|---|---|\n" + told)
@@ -64,8 +67,10 @@ def card(info: dict[str, Any]) -> str:
             "`rejected.csv` lists each one with its reason."
         )
     for split, s in sorted(statistics.items()):
-        parts += [f"## Statistics: {split}", "```\n" + "\n".join(describe(s)) + "\n```"]
-    licences = "\n".join(f"| {name or 'not stated'} | {n} |" for name, n in sorted(info.get("licences", {}).items()))
+        parts += [f"## Statistics: {plain(split)}", fenced("\n".join(describe(s)))]
+    licences = "\n".join(
+        f"| {plain(name or 'not stated')} | {n} |" for name, n in sorted(info.get("licences", {}).items())
+    )
     parts += ["## Licences of the photos and occluders", "| licence | uses |\n|---|---|\n" + licences]
     parts += ["Versions: " + ", ".join(f"{k} {v}" for k, v in sorted(info["versions"].items()))]
     return "\n\n".join(parts) + "\n"
@@ -94,12 +99,13 @@ def describe(summary: dict[str, Any]) -> list[str]:
             f"{name:<14} {p['seen_in']:>6} {p['hidden_in']:>6} {p['mean_share_hidden']:>7.3f}"
             for name, p in summary["parts"].items()
         ]
-    categories = dict(list(summary["categories"].items())[:20])
+    categories = {one_line(k): v for k, v in list(summary["categories"].items())[:20]}
     if categories:
         more = len(summary["categories"]) - len(categories)
         lines += ["", "occluder categories" + (f" (and {more} more)" if more else ""), *bar_chart(categories)]
     return lines
 
 
-def _plain(value: Any) -> str:
-    return ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
+def _one_line(value: Any) -> str:
+    # `fenced` keeps line breaks, so there must be none in a value.
+    return one_line(", ".join(str(v) for v in value) if isinstance(value, list | tuple) else value, 10_000)

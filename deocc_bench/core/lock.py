@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deocc_bench.core.errors import DeoccError, FaultError, InputError, UsageError, one_line
@@ -18,6 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_ATTEMPTS = 1000  # another run may create and remove the folder meanwhile
 _held: set[int] = set()  # open lock files of this process
 RESUME = "go on with --resume"
 AGAIN = "run the command again"
@@ -48,16 +49,21 @@ def output_folder(
     try:
         handle = _lock(root)
         _refuse_links(root, within)
-        _sweep(root, within)
+        try:
+            _sweep(root, within)
+        except OSError as error:
+            raise write_error(root, error) from error
         owned = discard and _is_empty(root)
     except BaseException:
         _release(root, handle, created)
         raise
 
     def end(failed: bool) -> bool:
-        if failed and owned:
-            _clear(root)
-        _sweep(root, within)
+        # On a disk that has become read-only nothing can be removed; that must not hide the first error.
+        with suppress(OSError):
+            if failed and owned:
+                _clear(root)
+            _sweep(root, within)
         _release(root, handle, created)
         return root.exists() and not _is_empty(root)
 
@@ -82,19 +88,20 @@ def output_folder(
 def _create(root: Path) -> list[Path]:
     """Create the folder and its parents; return those that did not exist, the deepest first."""
     missing = [p for p in (root, *root.parents) if not os.path.lexists(p)]
-    while True:
+    for attempt in range(_ATTEMPTS):
         try:
             root.mkdir(parents=True, exist_ok=True)
-            return missing
-        except (FileExistsError, NotADirectoryError):
-            # Another run may have just removed its empty folder.
-            if os.path.lexists(root) or any(p.is_file() for p in root.parents):
-                raise UsageError(f"{root}: is a file, not a folder; choose another --out") from None
-        except FileNotFoundError:
-            continue
+            break
         except (OSError, ValueError) as error:
-            _remove_empty(missing)
-            raise write_error(root, error) from error
+            if isinstance(error, FileExistsError | NotADirectoryError) and any(
+                os.path.lexists(p) and not p.is_dir() for p in (root, *root.parents)
+            ):
+                raise UsageError(f"{root}: is a file, not a folder; choose another --out") from None
+            # Another run may have just removed its empty folder.
+            if attempt == _ATTEMPTS - 1 or not isinstance(error, FileExistsError | FileNotFoundError):
+                _remove_empty(missing)
+                raise write_error(root, error) from error
+    return missing
 
 
 def _lock(root: Path) -> int:
@@ -102,14 +109,14 @@ def _lock(root: Path) -> int:
     if fcntl is None:
         return -1
     path = root / LOCK_FILE
-    while True:
+    for attempt in range(_ATTEMPTS):
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:
-            # The run that held the lock has just removed its empty folder.
-            _create(root)
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and attempt < _ATTEMPTS - 1:
+                # The run that held the lock has just removed its empty folder.
+                _create(root)
+                continue
             raise write_error(path, error) from error
         _held.add(handle)
         try:
@@ -124,8 +131,13 @@ def _lock(root: Path) -> int:
             return -1
         # The run that held the lock removes the file, perhaps after we opened it.
         if _same(handle, path):
-            break
+            return _signed(handle, path)
         _close(handle)
+    raise DeoccError(f"{root}: can't be locked, other runs come and go in it; choose another --out")
+
+
+def _signed(handle: int, path: Path) -> int:
+    """Write into the lock file who holds it."""
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} ({_command()})".encode()[:300], 0)
@@ -142,8 +154,9 @@ def _command() -> str:
 
 def _release(root: Path, handle: int, created: list[Path]) -> None:
     path = root / LOCK_FILE
-    if handle >= 0 and _same(handle, path):
-        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        if handle >= 0 and _same(handle, path):
+            path.unlink(missing_ok=True)
     # Before the lock is given up: the next run must not find its folder gone.
     _remove_empty(created)
     if handle >= 0:

@@ -55,7 +55,11 @@ def read_mask_file(path: str | Path) -> ReadMask:
     Raises:
         InputError: same as `read_mask`.
     """
-    file = open_image(path)
+    return decode_mask(open_image(path))
+
+
+def decode_mask(file: ImageFile) -> ReadMask:
+    """Decode an opened mask; see `read_mask_file`."""
     with file.opened() as im:
         mask, soft = _of_picture(im, file)
     return ReadMask(file.upright(mask), soft, file.header)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 # Approximate number of examples that are checked for parsing and complete images.
 _PROBES = 8
 
-_SETTINGS = "config.toml"
-
 Tell = Callable[[str], None]
 
 
@@ -71,10 +69,9 @@ def run_training(
 
 
 def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bool, here: World, tell: Tell) -> Job:
-    """Set up network, data and losses of a run, and write its effective settings."""
+    """Set up network, data and losses of a run."""
     from deocc_bench.models.training.data import Feed
     from deocc_bench.models.training.loop import Job
-    from deocc_bench.models.training.settings import to_toml
 
     network = request.network
     net: Any = network.build(request.stage, request.net, request.start, config.run.seed)
@@ -82,8 +79,6 @@ def _job(request: TrainingRequest, config: TrainConfig, out: Path, *, resume: bo
     config, stage = _teachable(config, request.stage, source, here, tell)
     if hasattr(net, "reweighting") and not request.start and not resume:
         _fill_templates(net, request, source)
-    if here.first:
-        atomic_write(out / _SETTINGS, to_toml(config))
     identity = {"stage": request.stage, "preset": request.preset, "network": network.settings(net), "data": about}
     if request.start:
         identity["started_from"] = sha256_file(request.start)
@@ -106,7 +101,7 @@ def _only_begun(out: Path) -> bool:
     """Whether the folder holds only what a run leaves that was stopped before its first checkpoint."""
     if not out.is_dir():
         return False
-    return all(p.name in (_SETTINGS, LOCK_FILE) or p.name.startswith(".tmp-") for p in out.iterdir())
+    return all(p.name in ("config.toml", LOCK_FILE) or p.name.startswith(".tmp-") for p in out.iterdir())
 
 
 def _teachable(

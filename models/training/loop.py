@@ -15,17 +15,18 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
-from deocc_bench.core.files import sweep_temporary
+from deocc_bench.core.files import atomic_write, sweep_temporary
 from deocc_bench.models.training.checkpoints import check_run, read_checkpoint, restore, write_checkpoint
 from deocc_bench.models.training.config import OptimConfig, TrainConfig
 from deocc_bench.models.training.curves import LOG_FILE, VALIDATION_FILE, Log
 from deocc_bench.models.training.data import Feed, Stream, TrainingBatch, batches
 from deocc_bench.models.training.distributed import World
 from deocc_bench.models.training.schedule import MovingAverage, factor, progress
+from deocc_bench.models.training.settings import to_toml
 from deocc_bench.models.training.stages import Stage
 from deocc_bench.models.training.terms import total
 
-CHECKPOINT, WEIGHTS = "last.ckpt", "weights.safetensors"
+CHECKPOINT, WEIGHTS, SETTINGS = "last.ckpt", "weights.safetensors", "config.toml"
 
 
 @dataclass
@@ -156,6 +157,7 @@ class _Run:
         if self.world.first:
             job.out.mkdir(parents=True, exist_ok=True)
             sweep_temporary(job.out)
+            atomic_write(job.out / SETTINGS, to_toml(self.config))
             self.log = Log(job.out / LOG_FILE, last_step)
             self.validations = Log(job.out / VALIDATION_FILE, last_step)
         count, world = len(job.feed.source), self.world

@@ -108,6 +108,13 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
             output_folder(path).__enter__()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, in which nothing can be created")
+@pytest.mark.parametrize("path", ["/proc/new", "/proc/self", "/proc/new/out"])
+def test_a_place_where_nothing_can_be_created(path: str) -> None:
+    with pytest.raises(FaultError, match=r"can't be written .*writable folder"):
+        output_folder(path).__enter__()
+
+
 @pytest.mark.parametrize(("before", "left"), [([], []), (["mine"], ["half", "mine"])])
 def test_a_failed_run_discards_only_its_own_files(tmp_path: Path, before: list[str], left: list[str]) -> None:
     for name in before:
@@ -187,3 +194,21 @@ def test_a_failed_write_leaves_nothing_half_written(
         atomic_write(tmp_path / "a" / "picture.png", b"data")
     assert "--resume" not in str(caught.value)
     assert names(tmp_path / "a") == []
+
+
+def test_a_disk_that_became_read_only_does_not_hide_the_first_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    error = write_error(tmp_path / "x.png", OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    (tmp_path / "sample").write_text("done")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(FaultError) as caught, output_folder(tmp_path, RESUME):
+        fail(error, tmp_path / ".tmp-x")
+    monkeypatch.undo()
+    told = "can't be written (Read-only file system); choose a writable folder, then go on with --resume"
+    assert str(caught.value) == f"{tmp_path}/x.png: {told}"
+    with output_folder(tmp_path):
+        assert names(tmp_path) == [LOCK_FILE, "sample"]

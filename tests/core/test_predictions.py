@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,9 +67,20 @@ def _half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def _link_out(path: Path) -> None:
+    path.rename(path.parents[2] / "elsewhere.png")
+    path.symlink_to(path.parents[2] / "elsewhere.png")
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 TINY = np.zeros((9, 9, 3), np.uint8)
 GREY = np.zeros((64, 48), np.uint8)
 SOFT = np.tile(np.arange(48, dtype=np.uint8), (64, 1))
+COLOURS = np.dstack([SOFT * np.uint8(5), SOFT, SOFT * np.uint8(2)])
 
 
 @pytest.mark.parametrize(
@@ -77,9 +89,21 @@ SOFT = np.tile(np.arange(48, dtype=np.uint8), (64, 1))
         (lambda p: p.unlink(), f"missing masks/{ID}", True),
         (lambda p: _save(p.with_name("other.png"), SOFT), "extra masks/other", True),
         (lambda p: _save(p, np.full((64, 47), 255, np.uint8)), f"size masks/{ID}.png", True),
-        (lambda p: _save(p, (SOFT > 9) * np.uint8(255), "P"), f"palette masks/{ID}.png", True),
-        (lambda p: _save(p, SOFT), f"soft masks/{ID}.png", True),
-        (lambda p: _save(p, (SOFT > 9) * np.uint8(255), "RGB"), f"channels masks/{ID}.png", True),
+        (lambda p: _save(p, np.full((32, 24), 255, np.uint8)), f"size masks/{ID}.png", True),
+        (lambda p: _save(p, (SOFT > 9) * np.uint8(255), "P"), f"palette masks/{ID}.png", False),
+        (lambda p: _save(p, SOFT), f"ambiguous masks/{ID}.png", True),
+        (lambda p: _save(p, COLOURS), f"ambiguous masks/{ID}.png", True),
+        (lambda p: _save(p, SOFT * np.uint8(5)), f"soft masks/{ID}.png", False),
+        (lambda p: _save(p, (SOFT > 9) * np.uint8(255), "RGB"), f"channels masks/{ID}.png", False),
+        (lambda p: Image.fromarray(GREY + 255).save(p, "JPEG"), f"encoding masks/{ID}.png", False),
+        (
+            lambda p: p.write_bytes(p.read_bytes()[:60] + b"x" * 9 + p.read_bytes()[69:]),
+            f"unreadable masks/{ID}.png",
+            True,
+        ),
+        (_link_out, f"link masks/{ID}.png", True),
+        (_pipe, f"unreadable masks/{ID}.png", True),
+        (lambda p: _save(p.with_name("train-0-v0.png"), SOFT), "split masks/train-0-v0", True),
         (_half, f"unreadable masks/{ID}.png", True),
         (lambda p: _save(p.with_suffix(".jpg"), GREY), f"twice masks/{ID}", True),
         (lambda p: _save(p.with_suffix(".jpg"), GREY), f"suffix masks/{ID}.jpg", True),

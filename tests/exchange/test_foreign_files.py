@@ -20,7 +20,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import DeoccError, InputError, UsageError
+from deocc_bench.core.errors import FaultError, InputError, UsageError
 from deocc_bench.core.images import write_png
 from deocc_bench.core.paths import LONGEST, is_safe_id
 from deocc_bench.exchange.import_export import import_
@@ -487,7 +487,7 @@ def test_a_failed_import_leaves_nothing(place: Place, existed: bool) -> None:
 
 @pytest.mark.parametrize("name", ["n" * 300, "a/" * 60 + "n" * 300])
 def test_odd_names_of_folders_are_one_line(place: Place, name: str) -> None:
-    with pytest.raises(DeoccError, match="can't be written"):
+    with pytest.raises(FaultError, match="can't be written"):
         write_dataset([], place.root / name, "x")
     (place.root / "ann.json").write_text(json.dumps(flat_file()))
     with pytest.raises(UsageError, match="no such folder"):

@@ -162,11 +162,13 @@ def test_webdataset_holds_the_records(made: DatasetReader, tmp_path: Path) -> No
 def test_huggingface_rows_hold_the_fields(made: DatasetReader, tmp_path: Path) -> None:
     (file,) = EXPORTERS.load("huggingface")(made, ("holdout",), tmp_path)
     rows = {row["sample_id"]: row for row in map(json.loads, file.read_text().splitlines())}
-    named = ("human_id", "variant", "bbox", "area", "occlude_rate", "initial_iou", "parts_hidden", "provenance")
-    assert sum("camera" in row for row in rows.values()) == 1
     for r in made.records("holdout"):
-        for key in (*named, "occluders", "digest"):
-            assert rows[r.id][key] == r.annotation[key], key
-        assert (rows[r.id]["group_id"], rows[r.id]["licence"]) == (r.group_id, r.photo.licence)
-        assert rows[r.id].get("camera") == r.image.get("camera")
-        assert rows[r.id].get("mood") == r.annotation.get("mood")
+        row = rows[r.id]
+        for key in ("human_id", "variant", "bbox", "area", "occlude_rate", "initial_iou", "digest"):
+            assert row[key] == r.annotation[key], key
+        for key in ("parts_hidden", "provenance", "occluders"):
+            assert json.loads(row[key]) == r.annotation[key], key
+        assert (row["group_id"], row["licence"]) == (r.group_id, r.photo.licence)
+        extra = json.loads(row["extra"])
+        assert (extra.get("camera"), extra.get("mood")) == (r.image.get("camera"), r.annotation.get("mood"))
+    assert sum("camera" in row["extra"] for row in rows.values()) == 1

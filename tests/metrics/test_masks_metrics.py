@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from metric_rows import mask_row, truth_row
 
-from deocc_bench.benchmark.lint import lint_ids, lint_mask
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
 from deocc_bench.core.samples import column, identity_row, read_table, to_table, write_table
 from deocc_bench.metrics.aggregate import aggregate, compare, distance_value, rank, unavailable
@@ -412,22 +411,3 @@ def test_specs_are_complete() -> None:
     assert unavailable("fid", 9, "no network")["reason"] == "no network"
     assert distance_value("kid", 0.25, 9)["value"] == 0.25
     assert len(CLASSES) == 20
-
-
-def test_lint_of_ids_and_masks() -> None:
-    kinds = [(f.kind, f.sample) for f in lint_ids(["a", "b"], ["b", "b", "c"])]
-    assert kinds == [("missing", "a"), ("extra", "c"), ("twice", "b")]
-    good = np.zeros((4, 6), np.uint8)
-    good[1:3] = 255
-    assert lint_mask("a", good, 4, 6) == []
-
-    def found(pixels: np.ndarray, **options: bool) -> set[str]:
-        return {f.kind for f in lint_mask("a", pixels, 4, 6, **options)}
-
-    assert found(good[:3]) == {"size"}
-    assert found(good // 255) == {"soft"}
-    assert found(good // 2) == {"soft"}
-    assert found(good * 0) == {"empty"}
-    assert found(good // 255, palette=True) == {"palette"}
-    assert found(np.stack([good] * 3, -1)) == {"channels"}
-    assert [f.error for f in lint_mask("a", np.stack([good] * 3, -1), 4, 6)] == [False]

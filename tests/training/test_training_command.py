@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from deocc_bench.core.dataset_writer import finish, write_sample
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
+from deocc_bench.core.lock import output_folder
 from deocc_bench.core.types import Sample
 from deocc_bench.models.training.curves import read_log
 from deocc_bench.models.weights import load_weights, read_info
@@ -76,6 +78,26 @@ def test_mask_stage_on_the_fly_then_resumed(tmp_path: Path, capsys: pytest.Captu
         run(train, "mask", *PEOPLE, *SHORT, *started, "--net", "branches=false")
     with pytest.raises(InputError, match="holds a mask network, not a content network"):
         run(train, "content", *PEOPLE, *SHORT, *started)
+
+
+@pytest.mark.slow
+def test_resume_refuses_data_that_changed_and_begins_anew_without_a_checkpoint(dataset: Path, tmp_path: Path) -> None:
+    data, out = shutil.copytree(dataset, tmp_path / "data"), tmp_path / "run"
+    arguments = ["mask", "--data", data, *SHORT, "--out", out]
+    with pytest.raises(InputError, match="start without --resume"):
+        run(train, *arguments, "--resume")
+    assert not out.exists()
+    out.mkdir()
+    for name in (".lock", "config.toml", ".tmp-x"):
+        (out / name).write_text("of a run that was killed")
+    run(train, *arguments, "--resume")
+    assert not {".lock", ".tmp-x"} & {p.name for p in out.iterdir()}
+    with output_folder(out), pytest.raises(DeoccError, match="in use by process"):
+        run(train, *arguments, "--resume")
+    path = data / "annotations" / "train.json"
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(InputError, match=r"belongs to a different run \(inputs\..*annotations/train\.json"):
+        run(train, *arguments, "--resume")
 
 
 @pytest.mark.slow

@@ -13,9 +13,10 @@ from typing import Any
 
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
+from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.json_files import dump_json
-from deocc_bench.exchange.exporters.fields import category, targets
+from deocc_bench.exchange.exporters.fields import category, numbers, own_id, sample_of, targets, whole
 from deocc_bench.exchange.extension import EXTENSION, annotation_extension, image_extension
 
 
@@ -28,17 +29,19 @@ def export(dataset: DatasetReader, splits: Sequence[str], out: Path) -> list[Pat
 
 
 def _content(records: Sequence[SampleRecord]) -> dict[str, Any]:
-    photos: dict[Any, dict[str, Any]] = {}
-    groups: dict[tuple[Any, int], list[SampleRecord]] = {}
+    photos: dict[int, dict[str, Any]] = {}
+    groups: dict[tuple[int, int], list[SampleRecord]] = {}
+    ids = numbers(records).images
     for r in records:
-        photos[r.photo.id] = {
-            "id": r.photo.id,
+        photo_id = ids[r.photo.id]
+        photos[photo_id] = {
+            "id": photo_id,
             "file_name": r.photo.file_name,
             "height": r.photo.height,
             "width": r.photo.width,
-            EXTENSION: image_extension(r),
+            EXTENSION: image_extension(r) | own_id(r, photo_id),
         }
-        groups.setdefault((r.photo.id, int(_notes(r).get("annotator", 1))), []).append(r)
+        groups.setdefault((photo_id, whole(_notes(r), "annotator", 1)), []).append(r)
     annotations = []
     for number, ((image_id, _), group) in enumerate(sorted(groups.items()), start=1):
         group.sort(key=lambda r: (_order(r), r.id))
@@ -58,7 +61,7 @@ def _content(records: Sequence[SampleRecord]) -> dict[str, Any]:
 
 
 def _order(record: SampleRecord) -> int:
-    return int(_notes(record).get("order", 0))
+    return whole(_notes(record), "order", 0)
 
 
 def _notes(record: SampleRecord) -> Mapping[str, Any]:
@@ -67,18 +70,25 @@ def _notes(record: SampleRecord) -> Mapping[str, Any]:
 
 def _region(record: SampleRecord, order: int) -> dict[str, Any]:
     notes = _notes(record)
-    polygon = notes.get("polygon")
-    exact = polygon and masks.from_coco(polygon, *record.size) == record.amodal
-    region = {
-        "segmentation": polygon if exact else record.amodal,
-        "name": str(notes.get("name", category(record))),
-        "area": masks.area(record.amodal),
-        "isStuff": int(notes.get("is_stuff", 0)),
-        "occlude_rate": record.occlusion_ratio,
-        "order": _order(record) or order,
-        EXTENSION: annotation_extension(record),
-    }
-    if masks.area(record.truth.invisible):
-        region["visible_mask"] = record.modal
-        region["invisible_mask"] = record.truth.invisible
+    with sample_of(record):
+        region = {
+            "segmentation": notes["polygon"] if _is_exact(notes.get("polygon"), record) else record.amodal,
+            "name": str(notes.get("name", category(record))),
+            "area": masks.area(record.amodal),
+            "isStuff": whole(notes, "is_stuff", 0),
+            "occlude_rate": record.occlusion_ratio,
+            "order": _order(record) or order,
+            EXTENSION: annotation_extension(record),
+        }
+        if masks.area(record.truth.invisible):
+            region["visible_mask"] = masks.checked(record.modal)
+            region["invisible_mask"] = record.truth.invisible
     return region
+
+
+def _is_exact(polygon: Any, record: SampleRecord) -> bool:
+    """Whether the source's polygon reproduces the stored mask."""
+    try:
+        return bool(polygon) and masks.from_coco(polygon, *record.size) == record.amodal
+    except DeoccError:
+        return False
