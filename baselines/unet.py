@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from deocc_bench.core.errors import InputError
+from deocc_bench.core.errors import InputError, one_line
 from deocc_bench.core.files import atomic_write
 from deocc_bench.core.types import Batch, MaskOutput
 from deocc_bench.models.hourglass import Hourglass
 from deocc_bench.models.mask_net import MaskLogits
-from deocc_bench.models.safetensors_file import read_safetensors
+from deocc_bench.models.safetensors_file import misfits, read_safetensors
 from deocc_bench.models.weights import stored
 from deocc_bench.models.working_frame import WorkingFrame
 
@@ -94,9 +94,15 @@ def load_unet(path: str | Path) -> UNet:
         broken="train it again",
         other="give weights of the U-Net",
     )
-    net = UNet(int(metadata["width"]))
+    width = metadata.get("width", "")
+    if not width.isdecimal() or not 0 < len(width) <= 4 or int(width) == 0:
+        raise InputError(path, f"its width is {one_line(width, 20)!r}", "train it again")
+    # The shapes are compared before memory is allocated for them: the width comes from the file.
+    with torch.device("meta"):
+        wrong = misfits(tensors, UNet(int(width)).state_dict())
+    if wrong:
+        raise InputError(path, f"its tensors are not those of the U-Net ({wrong[0]})", "train it again")
+    net = UNet(int(width))
     expected = net.state_dict()
-    if set(tensors) != set(expected) or any(tensors[k].shape != v.shape for k, v in expected.items()):
-        raise InputError(path, "its tensors are not those of the U-Net", "train it again")
     net.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
     return net.eval()

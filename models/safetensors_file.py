@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -33,3 +35,23 @@ def read_safetensors(
         found = metadata.get("format", "none")
         raise InputError(path, f"its format is '{found}', not '{file_format}'", other)
     return metadata, values
+
+
+def misfits(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """What keeps tensors of a file from being loaded into a network: missing or unknown names, other shapes or types.
+
+    Args:
+        expected: the network's state; its tensors may be on the device "meta". Floats may be stored as float16.
+    """
+    wrong = [f"{name} is missing" for name in expected if name not in tensors]
+    wrong += [f"{name} is unknown" for name in tensors if name not in expected]
+    for name, value in expected.items():
+        found = tensors.get(name)
+        if found is None:
+            continue
+        halved = value.is_floating_point() and found.dtype == torch.float16
+        if found.shape != value.shape:
+            wrong.append(f"{name} has shape {tuple(found.shape)}, not {tuple(value.shape)}")
+        elif found.dtype != value.dtype and not halved:
+            wrong.append(f"{name} is of type {found.dtype}, not {value.dtype}")
+    return wrong

@@ -17,7 +17,7 @@ from deocc_bench.core.provenance import digest
 from deocc_bench.models.config import ContentConfig, MaskConfig, differences
 from deocc_bench.models.content_net import ContentNet
 from deocc_bench.models.mask_net import MaskNet
-from deocc_bench.models.safetensors_file import read_safetensors
+from deocc_bench.models.safetensors_file import misfits, read_safetensors
 
 FORMAT = "deocc-bench weights 1"
 SHIPPED = Path(__file__).parent / "weights"
@@ -105,13 +105,7 @@ def load_weights(path: str | Path, config: Config | None = None) -> tuple[Net, W
             expected = build(wanted).state_dict()
     except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:  # e.g. odd widths
         raise InputError(path, f"its configuration is impossible ({describe_error(error)})", _VERSION) from error
-    wrong = [f"{name} is missing" for name in expected if name not in tensors]
-    wrong += [f"{name} is unknown" for name in tensors if name not in expected]
-    wrong += [
-        f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
+    wrong = misfits(tensors, expected)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise InputError(path, "; ".join(wrong[:3]) + more, "the file was edited or made by another version")

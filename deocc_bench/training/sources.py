@@ -135,16 +135,24 @@ def read_templates(path: Path, count: int) -> Any:
     Raises:
         InputError: missing, broken, or the wrong number of templates.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from deocc_bench.models.config import TEMPLATE_SIDE
+
+    cure = "make it with `deocc-bench train templates`"
     try:
         templates = load_file(path)["templates"]
     except FileNotFoundError:
-        raise InputError(path, "no such file", "make it with `deocc-bench train templates`") from None
+        raise InputError(path, "no such file", cure) from None
     except (SafetensorError, OSError, KeyError) as error:
-        cure = "make it with `deocc-bench train templates`"
         raise InputError(path, f"contains no templates ({error})", cure) from None
+    fits = templates.dim() == 3 and templates.shape[1:] == (TEMPLATE_SIDE, TEMPLATE_SIDE)
+    if not fits or templates.dtype != torch.float32:
+        raise InputError(path, f"its templates are {templates.dtype} of shape {tuple(templates.shape)}", cure)
+    if not templates.isfinite().all():
+        raise InputError(path, "its templates contain non-finite numbers", cure)
     if len(templates) != count:
         problem = f"contains {len(templates)} templates, the network has {count}"
         raise InputError(path, problem, f"fit {count} templates")

@@ -137,8 +137,8 @@ def _restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimiser
         found = {k.removeprefix(f"{part}/"): v for k, v in checkpoint.tensors.items() if k.startswith(f"{part}/")}
         expected = module.state_dict()
         for name, value in expected.items():
-            if name not in found or found[name].shape != value.shape:
-                problem = f"its {part} has no {name} of shape {tuple(value.shape)}"
+            if name not in found or found[name].shape != value.shape or found[name].dtype != value.dtype:
+                problem = f"its {part} has no {name} of shape {tuple(value.shape)} and type {value.dtype}"
                 raise InputError(checkpoint.path, problem, _CURE)
         module.load_state_dict(found)
     for part, optimiser in optimisers.items():
@@ -148,8 +148,18 @@ def _restore(checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimiser
             if key.startswith(f"{part}/"):
                 _, index, name = key.split("/")
                 state.setdefault(int(index), {})[name] = value
+        _check_moments(state, [p for group in optimiser.param_groups for p in group["params"]])
         optimiser.load_state_dict({"state": state, "param_groups": checkpoint.optimisers[part]})
     torch.set_rng_state(checkpoint.tensors["random"])
+
+
+def _check_moments(state: Mapping[int, Mapping[str, Tensor]], parameters: list[Tensor]) -> None:
+    """Adam needs a step and two moments of the parameter's shape; a parameter without a gradient has none."""
+    for i, values in state.items():
+        shapes = {name: tuple(value.shape) for name, value in values.items() if value.dtype == torch.float32}
+        parameter = parameters[i]
+        if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
+            raise ValueError(f"the moments of parameter {i}")
 
 
 def _check_groups(found: Any, expected: list[dict[str, Any]]) -> None:

@@ -87,3 +87,23 @@ def test_optimisers_that_do_not_fit_are_refused(path: Path, edit: Any, says: str
     with pytest.raises(InputError, match=says) as caught:
         restore(read_checkpoint(path), *parts())
     assert "restart the run without --resume" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net/weight", torch.zeros(1, 2, dtype=torch.bfloat16)),
+        ("net/weight", torch.zeros(2, 1)),
+        ("optim/0/exp_avg", torch.zeros(3)),
+        ("optim/0/exp_avg", torch.zeros(1, 2, dtype=torch.int64)),
+        ("optim/9/step", torch.zeros(())),
+        ("optim/x", torch.zeros(())),
+        ("random", torch.zeros(4)),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(path: Path, name: str, value: torch.Tensor) -> None:
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - no mapping
+    save_file(tensors | {name: value}, path, metadata)
+    with pytest.raises(InputError, match="restart the run without --resume"):
+        restore(read_checkpoint(path), *parts())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from deocc_bench.core.errors import DeoccError, InputError
@@ -169,3 +170,13 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
 
 def test_shipped_weights_that_do_not_exist() -> None:
     assert shipped_weights("no-such-preset-mask") is None
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn, torch.int64, torch.complex64])
+def test_other_number_types_are_refused(saved: Path, kind: torch.dtype) -> None:
+    with safe_open(saved, framework="pt") as file:
+        metadata, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - no mapping
+    name = next(k for k, v in tensors.items() if v.dtype == torch.float32)
+    save_file(tensors | {name: tensors[name].to(kind)}, saved, metadata)
+    with pytest.raises(InputError, match=f"{name} is of type {kind}, not torch.float32"):
+        load_weights(saved)
