@@ -70,7 +70,9 @@ def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Pat
             for k, row in enumerate(rows):
                 bins = row.run.record.breakdowns.get("occlusion_ratio", {})
                 points = [
-                    (x, m[column.id]) for b, m in bins.items() if (x := _middle(b)) is not None and column.id in m
+                    (place, m[column.id])
+                    for b, m in bins.items()
+                    if (place := _middle(b)) is not None and column.id in m
                 ]
                 points = sorted(((x, m) for x, m in points if m["value"] is not None), key=lambda p: p[0])
                 x = [x for x, _ in points]
