@@ -281,7 +281,7 @@ def _print_results(as_json: bool, results: Sequence[RunResult]) -> None:
 
 def _print(as_json: bool, content: Any, text: str) -> None:
     if as_json:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+        text = json.dumps(content, indent=1, allow_nan=False, default=str)
     click.echo(printable(text))
 
 

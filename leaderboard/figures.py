@@ -69,12 +69,9 @@ def ratio_curves(table: Table, columns: Sequence[str], folder: Path) -> list[Pat
         for axis, column in zip(axes, metrics, strict=True):
             for k, row in enumerate(rows):
                 bins = row.run.record.breakdowns.get("occlusion_ratio", {})
-                points = [
-                    (place, m[column.id])
-                    for b, m in bins.items()
-                    if (place := _middle(b)) is not None and column.id in m
-                ]
-                points = sorted(((x, m) for x, m in points if m["value"] is not None), key=lambda p: p[0])
+                known = ((_middle(b), m[column.id]) for b, m in bins.items() if column.id in m)
+                points = [(at, m) for at, m in known if at is not None and m["value"] is not None]
+                points.sort(key=lambda p: p[0])
                 x = [x for x, _ in points]
                 axis.plot(
                     x,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import DeoccError, one_line
+from deocc_bench.core.errors import DeoccError, one_line, printable
 from deocc_bench.core.hints import hint
 from deocc_bench.leaderboard.build import DEFAULT_SAMPLES, MIB, REPORT, LeaderboardRequest, draw_figures, make
 
@@ -68,9 +68,9 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
         _say,
     )
     if options["as_json"]:
-        click.echo(json.dumps(made.to_json(), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(made.to_json(), indent=1))
     else:
-        click.echo(made.text)
+        click.echo(printable(made.text))
     if made.findings:
         _say(f"{len(made.findings)} runs can't be trusted; see the notes of the tables")
         # Without --verify this is no failure, because the tables flag such runs; a failed verification is one.
@@ -113,7 +113,7 @@ def figures(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     written = draw_figures(request)
     if not written:
         raise DeoccError("no figures were drawn: grids need --data and predictions, curves need breakdowns")
-    click.echo("\n".join(map(str, written)))
+    click.echo(printable("\n".join(map(str, written))))
 
 
 def _names(text: str | None) -> tuple[str, ...]:

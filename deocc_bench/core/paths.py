@@ -74,7 +74,8 @@ def check_inside(root: str | Path, path: str | Path, where: str | Path = "") -> 
         InputError: they do.
     """
     if leads_out(root, path):
-        raise InputError(where or path, f"{path} is a link that leads out of {root}", "copy the file into the folder")
+        link = f"{path} is" if where else "is"
+        raise InputError(where or path, f"{link} a link that leads out of {root}", "copy the file into the folder")
 
 
 def leads_out(root: str | Path, path: str | Path) -> bool:

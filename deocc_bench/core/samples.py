@@ -20,6 +20,7 @@ REQUIRED_COLUMNS = ("id", "group")
 _CATEGORY_SEPARATOR = "|"
 _CURE = "re-score the run to rewrite it"
 _LARGEST = 1e100
+_FORMULA = ("=", "+", "-", "@")
 # Separates sample and draw in the ids of a random method's table.
 _DRAW_MARK = "#"
 
@@ -73,9 +74,13 @@ def to_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write `samples.csv` atomically. Floats have their shortest exact form; undefined values are empty."""
+    """Write `samples.csv` atomically. Floats have their shortest exact form; undefined values are empty.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, which `read_table` removes.
+    """
     buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
+    texts = {name: [_guarded(t) for t in table[name]] for name in TEXT_COLUMNS if name in table.columns}
+    table.assign(**texts).to_csv(buffer, index=False, lineterminator="\n")
     atomic_write(path, buffer.getvalue())
 
 
@@ -92,6 +97,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(path, f"not a table ({one_line(error, 200)})", _CURE) from error
     if not isinstance(raw.index, pd.RangeIndex):  # pandas takes the first cells of such rows as names
         raise InputError(path, "not a table (its rows have more cells than its head)", _CURE)
+    for name in set(TEXT_COLUMNS) & set(raw.columns):
+        raw[name] = [_unguarded(t) for t in raw[name]]
     return _normalise(raw, str(path))
 
 
@@ -100,6 +107,14 @@ def column(table: pd.DataFrame, name: str) -> np.ndarray:
     if name not in table.columns:
         return np.full(len(table), np.nan)
     return np.asarray(table[name].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _guarded(text: str) -> str:
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def _unguarded(text: str) -> str:
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
 
 def _normalise(frame: pd.DataFrame, where: str) -> pd.DataFrame:

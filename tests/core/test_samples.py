@@ -22,6 +22,15 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert table["n"].tolist() == [3, 4]
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=1", "''-1", "'a", "a", "", "'"])
+def test_no_text_is_a_formula_in_a_spreadsheet_and_none_is_lost(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "samples.csv"
+    write_table(path, to_table([{"id": "a", "group": text, "occluder_categories": text, "x": -1.5}]))
+    assert path.read_text().splitlines()[1].split(",")[1][:1] not in ("=", "+", "-", "@")
+    table = read_table(path)
+    assert (table["group"][0], table["occluder_categories"][0], table["x"][0]) == (text, text, -1.5)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
