@@ -15,7 +15,7 @@ import numpy as np
 from deocc_bench.benchmark import inference, score
 from deocc_bench.benchmark.coco_results import read_coco_results
 from deocc_bench.benchmark.inference import Clock, Settings
-from deocc_bench.benchmark.lint import Finding, describe, lint
+from deocc_bench.benchmark.lint import Finding, describe, lint, summary
 from deocc_bench.benchmark.result import build, dataset_field, timing_field, write_run
 from deocc_bench.benchmark.score import Scored, Scoring
 from deocc_bench.core.dataset import DatasetReader, annotation_path
@@ -173,7 +173,9 @@ def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunRes
             raise InputError(predictions, f"was predicted on another {' and '.join(odd)}", cure)
         identity = {**header["method"], "code_digest": (header.get("code_digests") or [None])[-1]}
         job = replace(job, header=header)
-    check_folder(predictions, job)
+    # A reader of the record must know which masks were not binary, and how they were read.
+    told = summary([f for f in check_folder(predictions, job) if f.kind == "soft"])
+    job = replace(job, notes=(*job.notes, *told))
     draws = len(draw_folders(predictions))
     if draws:
         return _score_draws(predictions, identity, job, None, 0.0, draws=draws)

@@ -21,6 +21,8 @@ from deocc_bench.benchmark.score import Scoring
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader
 from deocc_bench.core.errors import DeoccError, InputError, UsageError
+from deocc_bench.core.images import write_png
+from deocc_bench.core.mask_files import read_mask
 from deocc_bench.core.predictions import PredictionFolder, draw_folder
 from deocc_bench.core.results import RunResult, read_result
 from deocc_bench.core.samples import read_table
@@ -419,3 +421,21 @@ def test_what_is_fetched_shows_its_progress(
     result = run("evaluate", f"{methods_file}:Paint", *arguments)
     assert result.exit_code == 0, result.output
     assert seen == [(10, 25), (25, 25), (-1, None)]
+
+
+def test_soft_masks_are_scored_at_half_and_noted(tiny: Path, runs: Path, tmp_path: Path) -> None:
+    exact, soft = tmp_path / "exact", tmp_path / "soft"
+    ids = DatasetReader(tiny).ids("test")
+    for folder in (exact, soft):
+        shutil.copytree(runs / "grow" / "predictions", folder)
+    for sample in ids[:2]:
+        path = PredictionFolder(soft).path("masks", sample)
+        mask = read_mask(path)
+        write_png(path, np.where(mask, 200, np.where(np.roll(mask, 1, 1), 90, 2)).astype(np.uint8))
+    (a,) = evaluate.rescore(exact, job(tiny, tmp_path / "a", "mask"))
+    (b,) = evaluate.rescore(soft, job(tiny, tmp_path / "b", "mask"))
+    assert {k: m["value"] for k, m in a.metrics.items()} == {k: m["value"] for k, m in b.metrics.items()}
+    assert not [n for n in a.notes if "soft" in n]
+    (note,) = (n for n in b.notes if n.startswith("soft"))
+    assert note.startswith("soft: 2 in masks (")
+    assert "read at half of white" in note
