@@ -78,7 +78,8 @@ def leaderboard(context: click.Context, runs: tuple[Path, ...], out: Path, **opt
             context.exit(1)
     if made.unreadable:
         first = made.unreadable[0]
-        _say(f"{len(made.unreadable)} records can't be read, e.g. {one_line(f'{first.path}: {first.reason}', 300)}")
+        records = "1 record" if len(made.unreadable) == 1 else f"{len(made.unreadable)} records"
+        _say(f"{records} can't be read, e.g. {one_line(f'{first.path}: {first.reason}', 300)}")
     hint(f"tables, report and figures are in {out}; next: open {out / REPORT} in a browser")
 
 
