@@ -13,10 +13,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import resource
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,55 +29,58 @@ _WIDTH, _HEIGHT = 640, 480
 _PER_PHOTO = 20
 _NAMES = ("person", "chair", "bottle", "dining table", "dog", "umbrella", "bench", "cup")
 
-_MEASURE = """
-import resource, sys, time
-start = time.perf_counter()
-{body}
-seconds = time.perf_counter() - start
-print(f"{{seconds:.1f}} s, peak {{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}} MiB{{told}}")
-"""
-_OPEN = """
-from deocc_bench.synth.occluders import open_occluders
-source = open_occluders("coco:" + sys.argv[1])
-told = f", {len(source.ids())} occluders of {len(source.ids()) + len(source.rejected())} instances"
-"""
-_PARSERS = {
-    "json": """
-import json
-from pathlib import Path
-data = json.loads(Path(sys.argv[1]).read_text())
-for a in data["annotations"]:
-    for key in ("id", "image_id", "category_id"):
-        assert type(a[key]) in (int, str)
-    assert len(a["bbox"]) == 4 and all(type(v) in (int, float) for v in [*a["bbox"], a["area"]])
-told = ""
-""",
-    "msgspec": """
-from pathlib import Path
-from deocc_bench.core.coco_file import CocoFile
-found = list(CocoFile(Path(sys.argv[1])).annotations())
-told = ""
-""",
-    "pydantic": """
-from pathlib import Path
-from typing import Any
-from pydantic import BaseModel
-class Annotation(BaseModel):
-    id: int | str
-    image_id: int | str
-    category_id: int | str
-    bbox: tuple[float, float, float, float]
-    area: float
-    iscrowd: bool | int = 0
-    segmentation: Any
-class Data(BaseModel):
-    images: list[Any]
-    categories: list[Any]
-    annotations: list[Annotation]
-data = Data.model_validate_json(Path(sys.argv[1]).read_bytes())
-told = ""
-""",
-}
+
+def open_source(path: Path) -> str:
+    """Open the file as an occluder source."""
+    from deocc_bench.synth.occluders import open_occluders
+
+    source = open_occluders(f"coco:{path}")
+    return f", {len(source.ids())} occluders of {len(source.ids()) + len(source.rejected())} instances"
+
+
+def read_json(path: Path) -> str:
+    """Read and check the records with the standard library."""
+    data = json.loads(path.read_text())
+    for a in data["annotations"]:
+        for key in ("id", "image_id", "category_id"):
+            assert type(a[key]) in (int, str)
+        assert len(a["bbox"]) == 4
+        assert all(type(v) in (int, float) for v in [*a["bbox"], a["area"]])
+    return ""
+
+
+def read_msgspec(path: Path) -> str:
+    """Read and check the records as the source does, with msgspec."""
+    from deocc_bench.core.coco_file import CocoFile
+
+    list(CocoFile(path).annotations())
+    return ""
+
+
+def read_pydantic(path: Path) -> str:
+    """Read and check the records with pydantic."""
+    from pydantic import BaseModel, create_model
+
+    number = int | str
+    annotation = create_model(
+        "Annotation",
+        id=(number, ...),
+        image_id=(number, ...),
+        category_id=(number, ...),
+        bbox=(tuple[float, float, float, float], ...),
+        area=(float, ...),
+        iscrowd=(bool | int, 0),
+        segmentation=(Any, ...),
+    )
+    data: type[BaseModel] = create_model(
+        "Data", images=(list[Any], ...), categories=(list[Any], ...), annotations=(list[annotation], ...)
+    )
+    data.model_validate_json(path.read_bytes())
+    return ""
+
+
+PARSERS: dict[str, Callable[[Path], str]] = {"json": read_json, "msgspec": read_msgspec, "pydantic": read_pydantic}
+JOBS = {"open": open_source, **PARSERS}
 
 
 def make_file(folder: Path, annotations: int) -> Path:
@@ -123,11 +130,18 @@ def _annotation(number: int, photo: int, rng: np.random.Generator) -> dict:
     }
 
 
-def measure(body: str, path: Path) -> str:
-    """Seconds and peak memory of a piece of code that sets `told`, in a new process."""
-    code = _MEASURE.format(body=body)
-    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    return run.stdout.strip()
+def measure(job: str, path: Path) -> str:
+    """Seconds and peak memory of a job, in a new process."""
+    command = [sys.executable, __file__, "--job", job, "--file", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def run(job: str, path: Path) -> None:
+    """Run a job in this process and print its measurement."""
+    start = time.perf_counter()
+    told = JOBS[job](path)
+    seconds = time.perf_counter() - start
+    print(f"{seconds:.1f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB{told}")
 
 
 def main() -> None:
@@ -135,16 +149,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", type=int, default=100_000)
     parser.add_argument("--parsers", action="store_true")
+    parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.job:
+        run(arguments.job, arguments.file)
+        return
     with tempfile.TemporaryDirectory(prefix="coco-open-") as folder:
         path = make_file(Path(folder), arguments.annotations)
         print(f"{arguments.annotations} annotations, {path.stat().st_size / 2**20:.0f} MiB")
         if arguments.parsers:
-            for name, body in _PARSERS.items():
+            for name in PARSERS:
                 if name != "pydantic" or importlib.util.find_spec("pydantic"):
-                    print(f"{name:10}{measure(body, path)}")
+                    print(f"{name:10}{measure(name, path)}")
         else:
-            print(measure(_OPEN, path))
+            print(measure("open", path))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hearing import hear_signals
 
 from deocc_bench.benchmark.jobs import run_method
 from deocc_bench.benchmark.journal import JOURNAL_FILE
@@ -172,7 +173,12 @@ def test_kills_at_random_moments_lose_nothing(data: Path, tmp_path: Path) -> Non
     for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         out, more = tmp_path / f"run-{kept}-{number}", list[str]()
         for _ in range(2):
-            process = subprocess.Popen([*command, str(out), *more], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [*command, str(out), *more],
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                preexec_fn=hear_signals,
+            )
             time.sleep(chance.uniform(0.4, 0.9) * seconds)
             process.send_signal(number)
             _, told = process.communicate(timeout=10)

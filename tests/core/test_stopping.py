@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hearing import hear_signals
 
 from deocc_bench.core.stopping import signals_told
 from deocc_bench.core.workers import end_with_parent
@@ -40,7 +41,7 @@ def started(*arguments: str | Path, code: str = RUN, **how: object) -> subproces
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **how,  # type: ignore[call-overload]
+        **{"preexec_fn": hear_signals, **how},  # type: ignore[call-overload]
     )
     assert process.stdout.readline() == "ready\n"
     return process
@@ -141,7 +142,12 @@ def test_workers_fork_server_and_tracker_end_with_their_parent(tmp_path: Path, n
     environment = {**os.environ, name: value, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     with open(tmp_path / "stderr", "w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, script], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+            [sys.executable, script],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            preexec_fn=hear_signals,
         )
         assert process.stdout is not None
         for _ in range(2):

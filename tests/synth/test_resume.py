@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hearing import hear_signals
 
 from deocc_bench.core import images
 from deocc_bench.core.dataset import DatasetReader
@@ -249,7 +250,13 @@ def command(folder: Path, out: Path) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_keeps_what_is_finished(sources: Path, number: signal.Signals) -> None:
     out = sources / "out"
-    process = subprocess.Popen(command(sources, out), stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(sources, out),
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=hear_signals,
+    )
     deadline = time.monotonic() + 60
     while not list(out.glob(f"{WORK}/shard-*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
