@@ -30,10 +30,12 @@ class _Kind(NamedTuple):
 
 
 def _mask(value: Any) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("counts"), str | list):
+    if not isinstance(value, dict) or not value.keys() >= {"size", "counts"}:
         return False
-    size = value.get("size")
-    return isinstance(size, list) and len(size) == 2 and all(map(is_whole, size))
+    size, counts = value["size"], value["counts"]
+    fits = isinstance(size, list) and len(size) == 2 and all(map(is_whole, size))
+    runs = counts.isascii() if isinstance(counts, str) else isinstance(counts, list) and all(map(is_whole, counts))
+    return fits and runs and (len(value) == 2 or is_plain(value))
 
 
 def _side(value: Any) -> bool:

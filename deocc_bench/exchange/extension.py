@@ -41,7 +41,14 @@ def image_extension(record: SampleRecord) -> dict[str, Any]:
 
 
 def annotation_extension(record: SampleRecord) -> dict[str, Any]:
-    """The annotation fields that COCO lacks, and the image fields that an older `import` needs."""
+    """The annotation fields that COCO lacks, and the image fields that an older `import` needs.
+
+    Raises:
+        DeoccError: the runs of a mask in them don't fill it.
+    """
+    for rle in (record.initial, *(o.segmentation for o in record.truth.occluders or ())):
+        if rle is not None:
+            masks.checked(rle)
     required = {"human_id": record.human_id, "variant": 0, "licence": "", "occluders": [], "provenance": {}}
     own = {k: v for k, v in record.annotation.items() if k not in _IN_DIALECT}
     return required | own | {k: record.image[k] for k in _REPEATED if k in record.image}

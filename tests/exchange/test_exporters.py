@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pycocotools.coco import COCO
 from two_splits import build
 
 from deocc_bench.core.dataset import DatasetReader
-from deocc_bench.core.errors import UsageError
+from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.images import read_rgb
 from deocc_bench.core.mask_files import read_mask
 from deocc_bench.exchange.exporters import EXPORTERS
@@ -150,3 +151,21 @@ def test_command_line(dataset: DatasetReader, tmp_path: Path) -> None:
         failed = call(*arguments)
         assert isinstance(failed.exception, UsageError)
         assert says in str(failed.exception)
+
+
+@pytest.mark.parametrize("style", ["coco", "cocoa"])
+@pytest.mark.parametrize("counts", ["5", "\ud800x", [float("nan")], [5]])
+def test_an_export_never_contains_a_broken_initial_mask(
+    dataset: DatasetReader, tmp_path: Path, style: str, counts: Any
+) -> None:
+    shutil.copytree(dataset.root, tmp_path / "data")
+    path = next((tmp_path / "data" / "annotations").glob("*.json"))
+    content = json.loads(path.read_text())
+    content["annotations"][0]["initial_mask"] = {
+        "size": content["annotations"][0]["visible_mask"]["size"],
+        "counts": counts,
+    }
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"don't fill|initial_mask must be an RLE mask"):
+        EXPORTERS.load(style)(DatasetReader(tmp_path / "data"), [path.stem], tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
