@@ -25,10 +25,6 @@ WHOLE = st.integers(-5, 2**52)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False) | WHOLE
 COUNTS = st.text(st.characters(codec="ascii"), max_size=8) | st.lists(WHOLE)
 RLE = st.builds(lambda n, counts: {"size": [n, 4], "counts": counts}, st.integers(1, 99), COUNTS)
-    lambda n, counts: {"size": [n, 4], "counts": counts},
-    st.integers(1, 99),
-    st.text(st.characters(codec="ascii"), max_size=8) | st.lists(WHOLE),
-)
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBER | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
