@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,3 +128,65 @@ def test_runs_that_do_not_fill_the_mask_never_reach_pycocotools() -> None:
     for bad in ({**rle, "counts": rle["counts"][:-2]}, {**rle, "size": [9, 8]}, {**rle, "counts": "~"}):
         with pytest.raises(DeoccError, match="don't fill"):
             masks.decode(bad)
+
+
+FAR = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([1e9, -1e9, 1e30, 3e7, 0, 10**400, "12", None])
+POLYGONS = st.lists(st.lists(FAR | st.floats(-50, 90), max_size=12), max_size=3)
+LETTERS = st.characters(min_codepoint=48, max_codepoint=111)
+RUNS = st.text(LETTERS, max_size=30) | st.lists(st.integers(-5, 2**33), max_size=6) | st.none() | st.binary(max_size=9)
+SIDES = st.sampled_from([0, 1, -4, 40, 2**31, 2**64, 40.0, "40", None])
+
+
+@settings(max_examples=300, deadline=None)
+@given(POLYGONS | st.builds(lambda h, w, c: {"size": [h, w], "counts": c}, SIDES, SIDES, RUNS) | st.text(max_size=4))
+def test_any_segmentation_is_drawn_or_refused(segmentation: Any) -> None:
+    with suppress(DeoccError):  # any other exception, or a crash, fails
+        rle = masks.from_coco(segmentation, 40, 40)
+        assert rle["size"] == [40, 40]
+        assert masks.area(rle) == np.count_nonzero(masks.decode(rle))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(LETTERS, max_size=12), st.integers(1, 6), st.integers(1, 6))
+def test_text_that_is_accepted_is_what_pycocotools_reads(counts: str, height: int, width: int) -> None:
+    rle = {"size": [height, width], "counts": counts}
+    try:
+        mask = masks.decode(rle)
+    except DeoccError:
+        return
+    assert np.array_equal(mask, coco.decode({**rle, "counts": counts.encode()}).astype(bool))
+    assert masks.decode(masks.encode(mask)).tobytes() == mask.tobytes()
+
+
+@pytest.mark.parametrize("far", [700.0, 3000.0, 1e5, 1e9, 1e30, 1e300])
+def test_an_outline_that_reaches_far_beyond_the_image_is_clipped(far: float) -> None:
+    expected = np.zeros((40, 60), bool)
+    expected[10:30, 20:] = True
+    for reach in (far, -far):
+        box = [[20, 10, reach, 10, reach, 30, 20, 30]] if reach > 0 else [[reach, 10, 60, 10, 60, 30, reach, 30]]
+        drawn = masks.decode(masks.from_coco(box, 40, 60))
+        assert np.array_equal(drawn, expected if reach > 0 else np.repeat(expected[:, -1:], 60, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "says"),
+    [
+        ([[float("nan"), 1, 5, 5, 9, 1]], "NaN or infinity"),
+        ([[1, 1, 5, 5, 9]], "three points"),
+        ([[1, 1, 5, 5, 9, 1, 3]], "not pairs"),
+        ([["a"] * 6], "not a number"),
+        ([[True] * 6], "a list of numbers"),
+        ([[10**400] * 6], "not a number"),
+        ([0.0, 1.0] * 1_500_000, "more than 2,000,000 coordinates"),
+        ({"size": [40, 40], "counts": "5"}, "don't fill its 40 x 40 mask"),
+        ({"size": [40, 40], "counts": [1600.5]}, "don't fill"),
+        ({"size": [40, 40], "counts": [-5, 1605]}, "don't fill"),
+        ({"size": [10**6, 10**6], "counts": [10**12]}, "impossible size"),
+        ({"size": [-4, -4], "counts": [16]}, "impossible size"),
+        ({"counts": [1600]}, "an RLE must be"),
+        (None, "list of polygons"),
+    ],
+)
+def test_broken_segmentations_are_named(segmentation: Any, says: str) -> None:
+    with pytest.raises(DeoccError, match=says):
+        masks.from_coco(segmentation, 40, 40)
