@@ -7,16 +7,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutations import mutated
 
 from deocc_bench.core import images, masks
+from deocc_bench.core.dataset import DatasetReader
+from deocc_bench.core.errors import DeoccError
 from deocc_bench.core.labels import LIP
 from deocc_bench.synth.run import synthesise
 from deocc_bench.synth.spec import SynthSpec
+from deocc_bench.synth.statistics import gather
 from deocc_bench.synth.validate import perceptual_hash, validate
 
 Data = dict[str, Any]
@@ -265,3 +272,32 @@ def test_links_out_of_the_folder_are_findings(folder: Path, tmp_path: Path) -> N
     found = {(f.kind, f.where) for f in validate(folder)}
     assert ("link", image["file_name"]) in found
     assert ("sample", f"test/{annotation['sample_id']}") in found
+
+
+@pytest.mark.slow
+def test_mutated_datasets_are_read_or_refused(good: Path, tmp_path: Path) -> None:
+    shutil.copytree(good, tmp_path / "data")
+    root = tmp_path / "data"
+    files = {name: root / name for name in ("dataset.json", "annotations/test.json")}
+    texts = {name: path.read_text() for name, path in files.items()}
+    few = json.loads(texts["annotations/test.json"])
+    few |= {"images": few["images"][:3], "annotations": few["annotations"][:3]}
+    contents = {"dataset.json": json.loads(texts["dataset.json"]), "annotations/test.json": few}
+    one_of = st.sampled_from(sorted(files)).flatmap(lambda name: st.tuples(st.just(name), mutated(contents[name])))
+
+    @settings(max_examples=120, deadline=None)
+    @given(one_of)
+    def try_all(change: tuple[str, str]) -> None:
+        for name, path in files.items():
+            path.write_text(json.dumps(contents[name]) if name != change[0] else change[1])
+        with suppress(DeoccError):  # any other exception fails
+            for finding in validate(root):
+                assert "\n" not in str(finding)
+        with suppress(DeoccError):
+            reader = DatasetReader(root)
+            records = list(reader.records("test"))
+            gather({"image": r.image, "annotation": r.annotation, "split": "test"} for r in records).summary()
+            for record in records:
+                record.load()
+
+    try_all()
