@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import shutil
 import subprocess
 import sys
@@ -155,3 +156,27 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     code = "import sys, deocc_bench.cli; print([m for m in ('torch','cv2','numpy','pandas') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+# Files from strangers are opened in one place for each kind. The others named here read what they have just written
+# themselves, or options of the command line.
+DOORS = {
+    r"\bImage\.open\(": {"deocc_bench/core/pixels.py"},
+    r"\bcv2\.im(read|decode)\(": {"deocc_bench/core/images.py", "synth/augment.py"},
+    r"\bnp\.load\(": {"benchmark/extractors.py"},
+    r"import mask as|from pycocotools|import pycocotools": {"deocc_bench/core/masks.py"},
+    r"\bjson\.loads?\(": {
+        *("deocc_bench/core/json_files.py", "deocc_bench/core/dataset_writer.py", "deocc_bench/core/options.py"),
+        *("synth/run.py", "benchmark/evaluate.py", "benchmark/journal.py", "models/training/checkpoints.py"),
+    },
+    r"\bmsgspec\.json\.decode\(": {"deocc_bench/core/json_files.py", "deocc_bench/core/coco_file.py"},
+    r"\b(loadmat|pickle\.loads?)\(": set(),
+}
+
+
+@pytest.mark.parametrize("call", DOORS)
+def test_files_from_strangers_are_opened_in_one_place(call: str) -> None:
+    folders = ("deocc_bench", "synth", "benchmark", "baselines", "models", "leaderboard")
+    sources = {str(p.relative_to(ROOT)): p.read_text() for f in folders for p in (ROOT / f).rglob("*.py")}
+    found = {name for name, text in sources.items() if re.search(call, text)}
+    assert found == DOORS[call]
