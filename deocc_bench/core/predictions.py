@@ -92,9 +92,16 @@ class PredictionFolder:
 
 
 def folder_of(path: str | Path) -> Path:
-    """The prediction folder at `path`: that of the run if `path` is a run, otherwise `path` itself."""
+    """The prediction folder at `path`: that of the run if `path` is a run, otherwise `path` itself.
+
+    Raises:
+        InputError: the folder in the run is a link that leads out of it.
+    """
     inside = Path(path) / PREDICTIONS_FOLDER
-    return inside if inside.is_dir() else Path(path)
+    if not inside.is_dir():
+        return Path(path)
+    check_inside(path, inside)
+    return inside
 
 
 def draw_folder(root: Path, draw: int | None) -> Path:

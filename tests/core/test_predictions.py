@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from deocc_bench.benchmark.lint import lint
 from deocc_bench.core import masks
 from deocc_bench.core.dataset import DatasetReader, SampleRecord
 from deocc_bench.core.errors import InputError
-from deocc_bench.core.predictions import PredictionFolder
+from deocc_bench.core.predictions import PredictionFolder, folder_of
 from deocc_bench.core.types import Prediction
 
 ID = "test-0-v0"
@@ -238,3 +239,14 @@ def test_coco_results_whose_ids_do_not_fit(tmp_path: Path, records: list[SampleR
     path.write_text(json.dumps([entry | {"image_id": first.photo.id}]))
     read_coco_results(path, records, out)
     assert np.array_equal(out.read(first.id, first.size, "mask").amodal, masks.decode(first.amodal))
+
+
+def test_a_folder_of_predictions_elsewhere_is_not_followed(folder: PredictionFolder, tmp_path: Path) -> None:
+    run = tmp_path / "a run"
+    run.mkdir()
+    (run / "predictions").symlink_to(folder.root)
+    with pytest.raises(InputError, match="is a link that leads out of"):
+        folder_of(run)
+    (run / "predictions").unlink()
+    shutil.copytree(folder.root, run / "predictions")
+    assert folder_of(run) == run / "predictions"
