@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deocc_bench.core import masks
 from deocc_bench.core.dataset_writer import Line
 from deocc_bench.core.labels import LIP
 
@@ -44,13 +45,16 @@ class DatasetStatistics:
         self.ratio_histogram[min(int(ratio * _BINS), _BINS - 1)] += 1
         self.ratio_sum += ratio
         self.ratio_min, self.ratio_max = min(self.ratio_min, ratio), max(self.ratio_max, ratio)
-        front = [o for o in annotation["occluders"] if not o.get("behind")]
+        # Datasets of others may lack what ours have.
+        occluders = annotation.get("occluders") or ()
+        front = [o for o in occluders if not o.get("behind")]
         self.occluders[len(front)] += 1
-        self.behind += len(annotation["occluders"]) - len(front)
-        self.categories.update(o["category"] for o in annotation["occluders"])
-        self.licences[image.get("licence", "")] += 1
-        self.licences.update(o["licence"] for o in annotation["occluders"])
-        self.heights[int(annotation["bbox"][3] / image["height"] * 10)] += 1
+        self.behind += len(occluders) - len(front)
+        self.categories.update(o["category"] for o in occluders)
+        self.licences[image.get("licence") or ""] += 1
+        self.licences.update(o.get("licence") or "" for o in occluders)
+        box = annotation.get("bbox") or masks.bbox(annotation["segmentation"])
+        self.heights[int(min(max(box[3] / image["height"], 0), 1) * 10)] += 1
         if annotation.get("initial_iou") is not None:
             self.initial_iou[min(int(annotation["initial_iou"] * 10), 9)] += 1
             self.initial_sum += annotation["initial_iou"]

@@ -274,6 +274,23 @@ def test_links_out_of_the_folder_are_findings(folder: Path, tmp_path: Path) -> N
     assert ("sample", f"test/{annotation['sample_id']}") in found
 
 
+@pytest.mark.parametrize("key", ["bbox", "occluders", "parts_hidden", "initial_iou", "area", "provenance", "digest"])
+@pytest.mark.parametrize("value", ["missing", None])
+def test_statistics_of_a_dataset_that_lacks_something(folder: Path, key: str, value: str | None) -> None:
+    def lack(data: Data) -> None:
+        for annotation in data["annotations"]:
+            annotation.pop(key, None)
+            if value is None:
+                annotation[key] = None
+
+    before = gather({"image": r.image, "annotation": r.annotation} for r in DatasetReader(folder).records("test"))
+    edit(folder, "test", lack)
+    after = gather({"image": r.image, "annotation": r.annotation} for r in DatasetReader(folder).records("test"))
+    assert after.samples == before.samples
+    assert after.heights == before.heights
+    assert after.summary()["occlusion_ratio"] == before.summary()["occlusion_ratio"]
+
+
 @pytest.mark.slow
 def test_mutated_datasets_are_read_or_refused(good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "data")
