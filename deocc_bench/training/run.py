@@ -101,7 +101,8 @@ def _only_begun(out: Path) -> bool:
     """Whether the folder holds only what a run leaves that was stopped before its first checkpoint."""
     if not out.is_dir():
         return False
-    return all(p.name in ("config.toml", LOCK_FILE) or p.name.startswith(".tmp-") for p in out.iterdir())
+    first = ("config.toml", "weights.safetensors", LOCK_FILE)
+    return all(p.name in first or p.name.startswith(".tmp-") for p in out.iterdir())
 
 
 def _teachable(

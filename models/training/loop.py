@@ -284,9 +284,14 @@ class _Run:
         return self.average.net if self.average else self.net
 
     def checkpoint(self) -> None:
-        """Write the state of the run and, without validation, the weights."""
+        """Write, without validation, the weights, and then the state of the run.
+
+        In this order: a run that is killed between the two repeats the steps since the last state, and writes both.
+        """
         if not self.world.first:
             return
+        if self.job.validation is None:
+            self._write_weights()
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -295,8 +300,6 @@ class _Run:
             "losses": self.losses,
         }
         write_checkpoint(self.job.out / CHECKPOINT, self.modules, self.optimisers, self.identity, state)
-        if self.job.validation is None:
-            self._write_weights()
 
     def _write_weights(self) -> None:
         net = self.final_net()

@@ -260,6 +260,36 @@ def test_killed_while_saving_keeps_the_checkpoint_before(tmp_path: Path, monkeyp
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+@pytest.mark.parametrize("killed", ["state", "weights"])
+def test_killed_between_the_last_state_and_the_last_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
+    calls, last = itertools.count(1), 10**6
+
+    def interrupted(write: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            return write(*arguments)
+
+        return call
+
+    def run(name: str) -> Job:
+        made = job(tmp_path / name, config(4))
+        return dataclasses.replace(made, save=interrupted(made.save)) if killed == "weights" else made
+
+    if killed == "state":
+        monkeypatch.setattr(loop, "write_checkpoint", interrupted(loop.write_checkpoint))
+    train(run("whole"), ALONE)
+    calls, last = itertools.count(1), next(calls) - 1
+    with pytest.raises(KeyboardInterrupt):
+        train(run("cut"), ALONE)
+    monkeypatch.undo()
+    train(job(tmp_path / "cut", config(4), resume=True), ALONE)
+    whole, cut = (load_weights(tmp_path / name / WEIGHTS)[0].state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+
+
 @pytest.mark.slow
 def test_disk_full_is_one_line_and_the_checkpoint_before_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
