@@ -56,12 +56,15 @@ class Header:
         orientation: EXIF orientation, 1 to 8; 1 is upright.
         format: e.g. "PNG".
         mode: mode of Pillow, e.g. "RGB", "P", "I;16".
+        turned: whether the file has the tag of another orientation than upright. `orientation` is 1 for TIFF files
+            nevertheless, because their decoders apply the tag.
     """
 
     stored: tuple[int, int]
     orientation: int
     format: str
     mode: str
+    turned: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,10 +180,11 @@ def _header(path: str | Path, raw: bytes) -> Header:
         raise InputError(path, f"claims too many pixels ({error})", cure) from error
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error) as error:
         raise undecodable(path, error) from error
+    turned = orientation in _UPRIGHT
     # Pillow and OpenCV turn TIFF files themselves.
-    if kind == "TIFF" or orientation not in _UPRIGHT:
+    if kind == "TIFF" or not turned:
         orientation = 1
-    return Header((height, width), orientation, kind, mode)
+    return Header((height, width), orientation, kind, mode, turned)
 
 
 def _png_header(path: str | Path, raw: bytes) -> Header:

@@ -166,7 +166,7 @@ class PhotoFolder:
         photo, label = self._files(human_id)
         found = self._read_checked(photo, label)
         info = self._look(human_id, photo, label, found.labels)
-        return replace(info, soft=found.soft, turned=found.header.orientation != 1)
+        return replace(info, soft=found.soft, turned=found.header.turned)
 
     def load(self, human_id: str) -> Human:
         """See `HumanSource.load`."""

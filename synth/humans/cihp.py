@@ -84,7 +84,7 @@ class CihpSource(PhotoFolder):
             mask,
             touches_person=contact > _CONTACT * info.height,
             defects=("several people that the label does not separate",) if several else (),
-            turned=found.header.orientation != 1,
+            turned=found.header.turned,
         )
 
     def load(self, human_id: str) -> Human:

@@ -116,4 +116,4 @@ def picture(path: Path) -> tuple[str, bytes]:
         raise InputError(path, f"the suffix {suffix!r} is not that of an image ({known})", _CURE)
     file = pixels.open_image(path)
     decoded = images.decode_rgb(file)
-    return (suffix, file.raw) if file.header.orientation == 1 else (".png", images.encode_png(decoded))
+    return (suffix, file.raw) if not file.header.turned else (".png", images.encode_png(decoded))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags
 
 from deocc_bench.core import images, initial_masks, mask_files, masks
 from deocc_bench.core.annotation import Annotation, ImageEntry
@@ -192,12 +191,15 @@ class _Picture:
 
     Args:
         pixels: uint8 H x W x 3, upright.
-        turned: whether the file has another EXIF orientation.
     """
 
     file: ImageFile
     pixels: np.ndarray
-    turned: bool
+
+    @property
+    def turned(self) -> bool:
+        """Whether it is written again, upright: its file has another EXIF orientation."""
+        return self.file.header.turned
 
     @property
     def suffix(self) -> str:
@@ -246,15 +248,7 @@ def _read(file: Path, item: Item) -> _Picture:
     opened = open_image(file)
     if opened.header.size != item.size:
         raise mask_files.wrong_size(item.size, opened.header, f"{file}: its annotation", file)
-    return _Picture(opened, images.decode_rgb(opened), _is_turned(opened))
-
-
-def _is_turned(file: ImageFile) -> bool:
-    if file.header.format != "TIFF":
-        return file.header.orientation != 1
-    # Decoders turn TIFF files themselves, so their header is that of the upright image.
-    with file.opened() as im:
-        return im.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+    return _Picture(opened, images.decode_rgb(opened))
 
 
 def _write(photos: _Photos, item: Item, picture: _Picture, making: _Making) -> Line:
