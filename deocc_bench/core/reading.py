@@ -5,6 +5,7 @@ A resumed run compares the record with the files, so that it notices a changed i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -15,12 +16,32 @@ from io import BufferedReader
 from pathlib import Path
 
 from deocc_bench.core.errors import InputError
+from deocc_bench.core.files import sha256_file
 
 Digests = dict[str, str]
 REPLACE = "replace the file, or skip it with --skip-bad"
 
 _record: ContextVar[Digests | None] = ContextVar("reading", default=None)
 _known: ContextVar[Mapping[str, str]] = ContextVar("known", default={})  # noqa: B039  (never changed)
+
+
+class NotRegularError(OSError):
+    """A folder, pipe or device in place of a file."""
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a regular file for reading.
+
+    Raises:
+        NotRegularError: it is something else.
+        OSError: it can't be opened.
+    """
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NotRegularError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return open(handle, "rb")
 
 
 def read_file(path: str | Path) -> bytes:
@@ -30,17 +51,15 @@ def read_file(path: str | Path) -> bytes:
         InputError: the file is missing, unreadable, empty, or not a regular file (a folder, pipe or device).
     """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
+        f = open_regular(path)
+    except NotRegularError:
+        raise InputError(path, "not a regular file", "give an ordinary file") from None
     except FileNotFoundError:
         raise InputError(path, "no such file", "check the path") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(path, f"can't be read ({reason})", "check the path and its permissions") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise InputError(path, "not a regular file", "give an ordinary file")
-    with open(handle, "rb") as f:
+    with f:
         try:
             raw = f.read()
         except OSError as error:
@@ -102,8 +121,7 @@ def changed(path: str | Path) -> InputError:
 def file_digest(path: str | Path) -> str:
     """Hex SHA-256 of a file; "" if it can't be read."""
     try:
-        with open(path, "rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
+        return sha256_file(path)
     except OSError:
         return ""
 

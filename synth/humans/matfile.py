@@ -8,7 +8,6 @@ of the result, whatever the file claims, because content is read and decompresse
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import numpy as np
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.pixels import max_pixels
-from deocc_bench.core.reading import note_file
+from deocc_bench.core.reading import NotRegularError, note_file, open_regular
 
 # Bytes that are decompressed, and read, at a time.
 _BLOCK, _PACKED = 1 << 20, 1 << 16
@@ -87,6 +86,8 @@ def _told(path: Path, cure: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InputError(path, "no such file", "add it: it is part of the release") from None
+    except NotRegularError:
+        raise InputError(path, "not a regular file", cure) from None
     except _Refused as error:
         raise InputError(path, error.problem, error.cure or cure) from None
     except zlib.error:
@@ -99,12 +100,7 @@ def _told(path: Path, cure: str) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    # Without O_NONBLOCK, opening a pipe would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _Refused("not a regular file")
-    with open(descriptor, "rb") as file:
+    with open_regular(path) as file:
         note_file(path, file)
         yield file
 
