@@ -17,7 +17,7 @@ import numpy as np
 from pycocotools import mask as _coco
 
 from deocc_bench.core.errors import DeoccError
-from deocc_bench.core.outlines import bounded
+from deocc_bench.core.outlines import bounded, polygons_of
 from deocc_bench.core.pixels import max_pixels
 
 RLE = dict[str, Any]
@@ -142,10 +142,7 @@ def from_coco(segmentation: Any, height: int, width: int) -> RLE:
             raise DeoccError(f"an RLE of size {rle['size']} in an image of {[height, width]}")
         return _text(_native(rle))
     if isinstance(segmentation, list):
-        polygons = segmentation if segmentation and isinstance(segmentation[0], list | tuple) else [segmentation]
-        if any(not isinstance(p, list | tuple) for p in polygons):
-            raise DeoccError("a polygon is a list of numbers [x, y, x, y, ...]")
-        polygons = [p for p in polygons if len(p) >= 6]
+        polygons = polygons_of(segmentation)
         if polygons:
             return from_polygons(polygons, height, width)
     raise DeoccError("a segmentation is a list of polygons (three points or more) or an RLE")

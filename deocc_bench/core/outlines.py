@@ -16,6 +16,18 @@ _FAR = 16  # image sides; an outline within this distance is drawn as it is
 _MARGIN = 8  # pixels around the image that clipping keeps
 
 
+def polygons_of(segmentation: list[Any]) -> list[Any]:
+    """The polygons of three points or more in a COCO segmentation; a flat list of numbers is one polygon.
+
+    Raises:
+        DeoccError: something else than lists is among the polygons.
+    """
+    polygons = segmentation if segmentation and isinstance(segmentation[0], list | tuple) else [segmentation]
+    if any(not isinstance(p, list | tuple) for p in polygons):
+        raise DeoccError("a polygon is a list of numbers [x, y, x, y, ...]")
+    return [p for p in polygons if len(p) >= 6]
+
+
 def bounded(polygons: Sequence[Any], height: int, width: int) -> list[list[float]]:
     """Return the polygons as lists of floats that can be rasterised at once.
 

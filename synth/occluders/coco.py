@@ -16,7 +16,7 @@ from deocc_bench.core import images, mask_files, masks
 from deocc_bench.core.coco_file import Annotation, CocoFile, Id, Image
 from deocc_bench.core.errors import DeoccError, InputError, one_line
 from deocc_bench.core.json_files import parse_json
-from deocc_bench.core.outlines import bounded
+from deocc_bench.core.outlines import bounded, polygons_of
 from deocc_bench.core.paths import inside
 from deocc_bench.core.pixels import check_size, open_image
 from deocc_bench.core.types import Occluder
@@ -288,7 +288,7 @@ class _Reader:
             segmentation = self._file.segmentation(instance.place)
             if isinstance(segmentation, list):
                 # Not drawn by pycocotools: thousands of instances are only checked, each in a small window.
-                for outline in bounded(_polygons(segmentation), photo.height, photo.width):
+                for outline in bounded(polygons_of(segmentation), photo.height, photo.width):
                     points = np.array(outline, np.float64).reshape(-1, 2) - (x0, y0)
                     cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 1)
             else:
@@ -336,11 +336,3 @@ def _last(file_name: str) -> str:
 def _meets(box: Sequence[float], window: Window) -> bool:
     x, y, w, h = box
     return x < window[2] and y < window[3] and x + w > window[0] and y + h > window[1]
-
-
-def _polygons(segmentation: list[Any]) -> list[Any]:
-    """The polygons of three points or more; a flat list of numbers is one polygon."""
-    polygons = segmentation if segmentation and isinstance(segmentation[0], list) else [segmentation]
-    if any(not isinstance(p, list) for p in polygons):
-        raise DeoccError("a polygon is a list of numbers [x, y, x, y, ...]")
-    return [p for p in polygons if len(p) >= 6]
