@@ -6,13 +6,13 @@ The file is a JSON list of {"method", "dataset", "value", "source"}, optionally 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deocc_bench.core.errors import InputError
 from deocc_bench.core.json_files import checked, entries, read_json
-from deocc_bench.core.record_schema import Claim as ClaimEntry
+from deocc_bench.core.record_schema import Text
 from deocc_bench.leaderboard.records import Group
 from deocc_bench.leaderboard.text import clean
 
@@ -25,14 +25,14 @@ _CURE = 'give a JSON list of {"method", "dataset", "metric", "value", "source"}'
 class Claim:
     """One number of a paper. `dataset` is a name or fingerprint; the optional fields are None if not stated."""
 
-    method: str
-    dataset: str
+    method: Text
+    dataset: Text
     value: float
-    source: str
-    metric: str | None = None
-    task: str | None = None
-    split: str | None = None
-    note: str | None = None
+    source: Text
+    metric: Text | None = None
+    task: Text | None = None
+    split: Text | None = None
+    note: Text | None = None
 
     def belongs(self, group: Group) -> bool:
         """Whether it is about the dataset (and, if stated, the task and split) of a group."""
@@ -65,9 +65,9 @@ def sort_claims(claims: Iterable[Claim], groups: Sequence[Group]) -> tuple[list[
 
 
 def _claim(where: str, entry: Any) -> Claim:
-    read = checked(entry, ClaimEntry, where, _CURE)
-    text = {k: clean(v) for k in (*_TEXT, *_OPTIONAL) if (v := getattr(read, k))}
+    read = checked(entry, Claim, where, _CURE)
     missing = [k for k in _TEXT if not getattr(read, k).strip()]
     if missing:
         raise InputError(where, f"{missing[0]} is empty", _CURE)
-    return Claim(value=read.value, **text)
+    text: dict[str, Any] = {k: clean(v) if (v := getattr(read, k)) else None for k in (*_TEXT, *_OPTIONAL)}
+    return replace(read, **text)

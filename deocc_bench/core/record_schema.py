@@ -153,16 +153,3 @@ class LatencyReport(msgspec.Struct):
     protocol: LatencyProtocol
     device: Text
     reference: Text
-
-
-class Claim(msgspec.Struct):
-    """A number claimed in a paper."""
-
-    method: Text
-    dataset: Text
-    value: float
-    source: Text
-    metric: Text | None = None
-    task: Text | None = None
-    split: Text | None = None
-    note: Text | None = None
