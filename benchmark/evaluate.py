@@ -155,8 +155,13 @@ def score_predictions(
     return _record(job, {"row": SINGLE, **identity}, scored, timing)
 
 
-def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunResult]:
+def rescore(
+    predictions: Path, job: Job, name: str | None = None, findings: Sequence[Finding] | None = None
+) -> list[RunResult]:
     """Score a folder that `evaluate` or another program wrote; draws of a random method are detected.
+
+    Args:
+        findings: what `check_folder` has found in the folder; None: check it.
 
     Raises:
         InputError: `job.out` already contains a run, `evaluate` wrote the predictions for another dataset or split, or
@@ -174,7 +179,8 @@ def rescore(predictions: Path, job: Job, name: str | None = None) -> list[RunRes
         identity = {**header["method"], "code_digest": (header.get("code_digests") or [None])[-1]}
         job = replace(job, header=header)
     # A reader of the record must know which masks were not binary, and how they were read.
-    told = summary([f for f in check_folder(predictions, job) if f.kind == "soft"])
+    findings = check_folder(predictions, job) if findings is None else findings
+    told = summary([f for f in findings if f.kind == "soft"])
     job = replace(job, notes=(*job.notes, *told))
     draws = len(draw_folders(predictions))
     if draws:

@@ -128,9 +128,10 @@ def _score_as_method(spec: str, data: Data, task: str, out: Path, options: RunOp
         if task != "mask":
             raise UsageError("COCO results contain only masks; use --task mask")
         folder, name = harness.folder_from_json(path, job), path.stem
-    for line in summary(harness.check_folder(folder, job)):
+    findings = harness.check_folder(folder, job)
+    for line in summary(findings):
         say(f"warning: {line}")
-    return harness.rescore(folder, job, name)
+    return harness.rescore(folder, job, name, findings)
 
 
 def _as_noted(header: Mapping[str, Any], options: ScoreOptions) -> tuple[ScoreOptions, str]:
