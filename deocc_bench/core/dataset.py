@@ -23,7 +23,7 @@ from deocc_bench.core.annotation import Annotation, ImageEntry
 from deocc_bench.core.errors import InputError, UsageError
 from deocc_bench.core.json_files import checked, read_json, require_object
 from deocc_bench.core.masks import RLE
-from deocc_bench.core.paths import check_inside, inside, is_safe_id
+from deocc_bench.core.paths import check_inside, is_safe_id, leads_out
 from deocc_bench.core.pixels import check_size
 from deocc_bench.core.registry import unknown
 from deocc_bench.core.types import PlacedOccluder, Sample
@@ -150,22 +150,24 @@ class SampleRecord:
 
     @property
     def image_path(self) -> Path:
-        return inside(self.root, self.photo.file_name, self._place)
+        return self._below(self.photo.file_name)
 
     @property
     def complete_path(self) -> Path | None:
-        return self._below(self.photo.complete_file_name or self.truth.complete_file_name)
+        name = self.photo.complete_file_name or self.truth.complete_file_name
+        return self._below(name) if name else None
 
     @property
     def parsing_path(self) -> Path | None:
-        return self._below(self.photo.parsing_file_name or self.truth.parsing_file_name)
+        name = self.photo.parsing_file_name or self.truth.parsing_file_name
+        return self._below(name) if name else None
 
-    def _below(self, name: str | None) -> Path | None:
-        return inside(self.root, name, self._place) if name else None
-
-    @property
-    def _place(self) -> str:
-        return f"{annotation_path(self.root, self.split)}: sample {self.id}"
+    def _below(self, name: str) -> Path:
+        # The name itself was checked with the record; the place is only needed for an error.
+        path = self.root / name
+        if leads_out(self.root, path):
+            check_inside(self.root, path, f"{annotation_path(self.root, self.split)}: sample {self.id}")
+        return path
 
     def load_occluders(self) -> tuple[PlacedOccluder, ...]:
         """Return the placed occluders with decoded masks; no image is read."""
