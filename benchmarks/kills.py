@@ -29,6 +29,7 @@ from deocc_bench.core.files import sha256_file
 
 PROGRAM = [sys.executable, "-m", "deocc_bench.cli"]
 SYNTH = "synth --humans mannequin:72 --occluders shapes:20 --size 64 --variants 1 --workers 2 --quiet --name n --out"
+# One thread for training: with several, undisturbed runs may differ in the last bits already.
 COMMANDS = {
     "synth": SYNTH,
     "evaluate": "evaluate nearest-template --data data --split train --fit-split val --task mask --no-fid "
@@ -36,7 +37,8 @@ COMMANDS = {
     "import": "import d2sa:data.json --images data --name n --quiet --out",
     "export webdataset": "export data --format webdataset --out",
     "export huggingface": "export data --format huggingface --out",
-    "train": "train mask --data data --steps 6 --set optim.batch=4 --set data.workers=1 --set data.size=64 --out",
+    "train": "train mask --data data --steps 6 --set optim.batch=4 --set data.workers=1 --set data.size=64 "
+    "--set run.threads=1 --out",
 }
 RESUMABLE = ("synth", "evaluate", "train")
 COLUMNS = ("kills", "resumed", "run again", "begun anew", "alive", "lost")
